@@ -1,0 +1,361 @@
+package v1alpha1
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Mode says what happens to a departure.
+//
+// +kubebuilder:validation:Enum=Audit;Enforce
+type Mode string
+
+// The modes of a baseline or a section.
+const (
+	// ModeAudit reports and never writes to AWS.
+	ModeAudit Mode = "Audit"
+	// ModeEnforce puts departures right, as far as approval, caps and --allow-writes let it.
+	ModeEnforce Mode = "Enforce"
+)
+
+// Approval says which changes wait for an approval. Changes that weaken security wait in every setting.
+//
+// +kubebuilder:validation:Enum=All;Disruptive;Irreversible
+type Approval string
+
+// The approval levels, strictest first.
+const (
+	// ApprovalAll lets nothing be changed without an approval.
+	ApprovalAll Approval = "All"
+	// ApprovalDisruptive applies Safe changes; Disruptive and Irreversible ones wait. The default.
+	ApprovalDisruptive Approval = "Disruptive"
+	// ApprovalIrreversible applies Safe and Disruptive changes; Irreversible ones wait.
+	ApprovalIrreversible Approval = "Irreversible"
+)
+
+// State says whether a section's setting is wanted on or off. A section that is absent is unmanaged and untouched.
+//
+// +kubebuilder:validation:Enum=Enabled;Disabled
+type State string
+
+// The two states of a section or of one setting in it.
+const (
+	// Enabled asks for the setting to hold.
+	Enabled State = "Enabled"
+	// Disabled asks for the setting to be off. Where that weakens security it always waits for an approval.
+	Disabled State = "Disabled"
+)
+
+// ControlSpec is what every section of a baseline has: its state, and where it differs from the baseline its own mode and
+// approval.
+type ControlSpec struct {
+	// state says whether the setting is wanted on (Enabled) or off (Disabled). Required in every section: an empty section
+	// decides nothing. To leave a setting unmanaged, leave the whole section out. Example: Enabled
+	// +optional
+	State State `json:"state,omitempty"`
+
+	// mode overrides the baseline's mode for this section: Audit reports, Enforce puts right. Absent: the baseline's.
+	// +optional
+	Mode Mode `json:"mode,omitempty"`
+
+	// approval overrides the baseline's approval for this section: All, Disruptive or Irreversible. Absent: the baseline's.
+	// +optional
+	Approval Approval `json:"approval,omitempty"`
+}
+
+// Section returns the part of a section that every section has. Embedding ControlSpec is enough to be a control's
+// settings.
+func (c ControlSpec) Section() ControlSpec { return c }
+
+// BaselineSpec is what every baseline kind has beside its sections.
+type BaselineSpec struct {
+	// mode says what happens to a departure: Audit (the default) reports it and never writes to AWS; Enforce also puts it
+	// right, within approval, the manager's caps and only where the manager runs with --allow-writes.
+	// +optional
+	Mode Mode `json:"mode,omitempty"`
+
+	// approval says which changes wait for an approval: All, Disruptive (the default: Safe changes are applied, Disruptive
+	// and Irreversible ones wait) or Irreversible (only Irreversible ones wait). A change that weakens security waits in
+	// every setting.
+	// +optional
+	Approval Approval `json:"approval,omitempty"`
+
+	// accounts selects the accounts. Absent in Audit: every account of the organization. With Enforce anywhere it is
+	// required, and every account must be asked for with `all: true`.
+	// +optional
+	Accounts *AccountSelector `json:"accounts,omitempty"`
+
+	// regions narrows the regions. Absent: the organization's governed regions where it names any, else every region that is
+	// enabled in the account.
+	// +optional
+	Regions *RegionSelector `json:"regions,omitempty"`
+
+	// interval is how often account and region settings are observed again at least: 5m to 24h, default 1h. Every read is an
+	// AWS API call and a CloudTrail event. Example: 30m
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m') && duration(self) <= duration('24h')",message="interval must be between 5m and 24h, for example 1h"
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// resourceInterval is how often single resources (buckets, volumes, keys, users) are observed again at least: 1h to 168h,
+	// default 24h. Example: 12h
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('168h')",message="resourceInterval must be between 1h and 168h, for example 24h"
+	ResourceInterval *metav1.Duration `json:"resourceInterval,omitempty"`
+
+	// suspend stops every change while true: the baseline is observed and reported as in Audit. A suspended baseline keeps its
+	// place in the priority rule. Default false.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// priority decides between two baselines of one kind that declare the same control for the same account and region: the
+	// higher number wins, then the name that sorts first. -1000 to 1000, default 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=-1000
+	// +kubebuilder:validation:Maximum=1000
+	Priority int32 `json:"priority,omitempty"`
+}
+
+// Defaults of BaselineSpec, applied where a field is absent.
+const (
+	DefaultInterval         = time.Hour
+	DefaultResourceInterval = 24 * time.Hour
+)
+
+// EffectiveMode is the mode of a section of this baseline: the section's own, else the baseline's, else Audit.
+func (s *BaselineSpec) EffectiveMode(section ControlSpec) Mode {
+	return firstOf(section.Mode, s.Mode, ModeAudit)
+}
+
+// EffectiveApproval is the approval of a section of this baseline: the section's own, else the baseline's, else Disruptive.
+func (s *BaselineSpec) EffectiveApproval(section ControlSpec) Approval {
+	return firstOf(section.Approval, s.Approval, ApprovalDisruptive)
+}
+
+// ObserveEvery is how often settings (perResource false) or single resources (true) are observed again at least.
+func (s *BaselineSpec) ObserveEvery(perResource bool) time.Duration {
+	if perResource {
+		return durationOr(s.ResourceInterval, DefaultResourceInterval)
+	}
+	return durationOr(s.Interval, DefaultInterval)
+}
+
+func durationOr(d *metav1.Duration, otherwise time.Duration) time.Duration {
+	if d == nil || d.Duration <= 0 {
+		return otherwise
+	}
+	return d.Duration
+}
+
+func valueOr[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+func firstOf[T comparable](values ...T) T {
+	var zero T
+	for _, v := range values {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}
+
+// AccountID is a twelve-digit AWS account id, written as a string because it may begin with a zero.
+//
+// +kubebuilder:validation:Pattern=`^[0-9]{12}$`
+// +kubebuilder:validation:MaxLength=12
+type AccountID string
+
+// Region is an AWS region code. Example: eu-central-1
+//
+// +kubebuilder:validation:Pattern=`^[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}$`
+// +kubebuilder:validation:MaxLength=32
+type Region string
+
+// AccountSelector selects accounts. all, organizationalUnits, matchLabels and include are united; exclude wins.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.all) || self.all",message="all can only be true; leave it out to select by organizationalUnits, matchLabels or include"
+// +kubebuilder:validation:XValidation:rule="!has(self.all) || !(has(self.organizationalUnits) || has(self.matchLabels) || has(self.include))",message="all: true already selects every account; leave out organizationalUnits, matchLabels and include, or leave out all"
+type AccountSelector struct {
+	// all selects every account of the organization when true.
+	// +optional
+	All bool `json:"all,omitempty"`
+
+	// organizationalUnits selects the accounts in these OUs and everywhere below them, by id. Example: ou-abcd-11112222
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:Pattern=`^(ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})$`
+	// +kubebuilder:validation:items:MaxLength=68
+	OrganizationalUnits []string `json:"organizationalUnits,omitempty"`
+
+	// matchLabels selects the AWSAccounts that carry all of these labels. Labels come from a person, from Git, or from the AWS
+	// tags that AWSOrganization.spec.tagLabels names.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=16
+	MatchLabels map[string]string `json:"matchLabels,omitempty"`
+
+	// include selects these account ids. The management account is only ever written to when its id stands here.
+	// Example: "111122223333"
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1000
+	Include []AccountID `json:"include,omitempty"`
+
+	// exclude leaves these account ids out, whatever else selects them. Example: "111122223333"
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1000
+	Exclude []AccountID `json:"exclude,omitempty"`
+}
+
+// RegionSelector narrows regions.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.include) || has(self.exclude)",message="name at least one region in include or exclude, or leave regions out"
+type RegionSelector struct {
+	// include is the only regions to look at. Absent: the governed or enabled ones. Example: eu-central-1
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Include []Region `json:"include,omitempty"`
+
+	// exclude leaves these regions out. Example: me-central-1
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Exclude []Region `json:"exclude,omitempty"`
+}
+
+// CheckCounts counts checks: one check is one control in one region, or once where the control is of the account or the
+// organization. Total is compliant + drifted + excepted + unknown; what does not apply, is denied or overridden stands
+// outside it.
+type CheckCounts struct {
+	// total is the number of checks.
+	Total int32 `json:"total"`
+	// compliant is the number of checks that hold.
+	Compliant int32 `json:"compliant"`
+	// drifted is the number of checks with at least one departure that no exception excuses.
+	Drifted int32 `json:"drifted"`
+	// excepted is the number of checks whose every departure is excused.
+	Excepted int32 `json:"excepted"`
+	// unknown is the number of checks that could not be, or have not yet been, looked at.
+	Unknown int32 `json:"unknown"`
+	// notApplicable is the number of checks for services or features that do not exist in the region.
+	// +optional
+	NotApplicable int32 `json:"notApplicable,omitempty"`
+	// overridden is the number of checks that another baseline of the kind declares with precedence.
+	// +optional
+	Overridden int32 `json:"overridden,omitempty"`
+}
+
+// Add adds the counts of o.
+func (c *CheckCounts) Add(o CheckCounts) {
+	c.Total += o.Total
+	c.Compliant += o.Compliant
+	c.Drifted += o.Drifted
+	c.Excepted += o.Excepted
+	c.Unknown += o.Unknown
+	c.NotApplicable += o.NotApplicable
+	c.Overridden += o.Overridden
+}
+
+// BaselineState is a baseline's state in one word.
+type BaselineState string
+
+// The states of a baseline.
+const (
+	BaselinePending    BaselineState = "Pending"
+	BaselineCompliant  BaselineState = "Compliant"
+	BaselineDrifted    BaselineState = "Drifted"
+	BaselineUnknown    BaselineState = "Unknown"
+	BaselineOverridden BaselineState = "Overridden"
+)
+
+// BaselineStatus is a baseline's roll-up over all the accounts it selects. The results themselves stand on the
+// AWSAccounts.
+type BaselineStatus struct {
+	// observedGeneration is the generation of spec that this status speaks of; -1 before the first look.
+	ObservedGeneration int64 `json:"observedGeneration"`
+
+	// state is Pending, Compliant, Drifted, Unknown or Overridden.
+	// +optional
+	State BaselineState `json:"state,omitempty"`
+
+	// mode is the mode in effect: spec.mode with its default, and Audit while suspended.
+	// +optional
+	Mode Mode `json:"mode,omitempty"`
+
+	// revision identifies the effective settings: the first 12 hex digits of SHA-256 over the sections, resource selectors,
+	// regions, mode and approval. An account whose row carries the same revision was looked at with these settings.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+
+	// accounts is the number of accounts selected.
+	Accounts int32 `json:"accounts"`
+	// compliant is the number of accounts in which every check holds or is excused.
+	Compliant int32 `json:"compliant"`
+	// drifted is the number of accounts with at least one drifted check.
+	Drifted int32 `json:"drifted"`
+	// unknown is the number of accounts not drifted in which something could not be, or is not yet, looked at.
+	Unknown int32 `json:"unknown"`
+
+	// checks counts the checks over all selected accounts.
+	Checks CheckCounts `json:"checks"`
+
+	// controls counts, per control that is not wholly compliant, the accounts concerned.
+	// +optional
+	// +listType=atomic
+	Controls []BaselineControlCount `json:"controls,omitempty"`
+
+	// worstAccounts lists the ten accounts with the most drifted checks.
+	// +optional
+	// +listType=atomic
+	WorstAccounts []BaselineAccountCount `json:"worstAccounts,omitempty"`
+
+	// lastHandledReconcileAt is the value of the annotation plumbline.dev/reconcile-requested-at that every selected account
+	// has answered.
+	// +optional
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+
+	// conditions are Ready, Compliant and, while they apply, Reconciling, Stalled, Enforcing and Overridden.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// BaselineControlCount counts the accounts in which one control is not wholly compliant.
+type BaselineControlCount struct {
+	// control is the control's id.
+	Control string `json:"control"`
+	// drifted is the number of accounts in which it has drifted.
+	Drifted int32 `json:"drifted"`
+	// excepted is the number of accounts in which it departs and is excused.
+	Excepted int32 `json:"excepted"`
+	// unknown is the number of accounts in which it could not be looked at.
+	Unknown int32 `json:"unknown"`
+}
+
+// BaselineAccountCount is one account's part in a baseline's drift.
+type BaselineAccountCount struct {
+	// account is the account's id.
+	Account string `json:"account"`
+	// drifted is the number of drifted checks.
+	Drifted int32 `json:"drifted"`
+	// unknown is the number of unknown checks.
+	Unknown int32 `json:"unknown"`
+}

@@ -1,0 +1,122 @@
+package v1alpha1
+
+// Condition types. Ready and Compliant are always present once a first look was taken; the others only while they say
+// something.
+const (
+	// ConditionReady on an account: it can be worked on and no tried change failed. On a baseline: its spec was accepted and
+	// the roll-up is current. On an organization: discovery works.
+	ConditionReady = "Ready"
+	// ConditionCompliant: True when every check holds or is excused, False when one has drifted, Unknown when one could not be
+	// or has not yet been looked at.
+	ConditionCompliant = "Compliant"
+	// ConditionReachable on an account: its audit role can be assumed and the credentials belong to the account.
+	ConditionReachable = "Reachable"
+	// ConditionReconciling: work on the present generation is under way. Present only while true.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled: nothing will change until a person changes something. Present only while true.
+	ConditionStalled = "Stalled"
+	// ConditionEnforcing on a baseline that asks for Enforce: whether the manager may write at all.
+	ConditionEnforcing = "Enforcing"
+	// ConditionOverridden on a baseline: another baseline of the kind wins some or all of its checks. Present only while true.
+	ConditionOverridden = "Overridden"
+	// ConditionLabelConflict on an organization: somebody else owns a label that discovery would set. Present only while true.
+	ConditionLabelConflict = "LabelConflict"
+	// ConditionActive on an exception: True between from and expires.
+	ConditionActive = "Active"
+	// ConditionUnknownNames on a baseline or an exception: it names regions or controls that do not exist. Present only while
+	// true.
+	ConditionUnknownNames = "UnknownNames"
+)
+
+// Reasons of conditions.
+const (
+	ReasonSucceeded                   = "Succeeded"
+	ReasonPending                     = "Pending"
+	ReasonAllChecksHold               = "AllChecksHold"
+	ReasonCompliantExceptDenied       = "CompliantExceptDeniedRegions"
+	ReasonDrifted                     = "Drifted"
+	ReasonChecksUnknown               = "ChecksUnknown"
+	ReasonNoChecks                    = "NoChecks"
+	ReasonNoAccountSelected           = "NoAccountSelected"
+	ReasonRemediationFailed           = "RemediationFailed"
+	ReasonUnreachable                 = "Unreachable"
+	ReasonRoleRefused                 = "RoleRefused"
+	ReasonWrongAccount                = "WrongAccount"
+	ReasonNoOrganization              = "NoOrganization"
+	ReasonLeft                        = "LeftOrganization"
+	ReasonSuspendedByAWS              = "SuspendedByAWS"
+	ReasonWritesDisabled              = "WritesDisabled"
+	ReasonWritesAllowed               = "WritesAllowed"
+	ReasonSuspended                   = "Suspended"
+	ReasonOverriddenByPriority        = "OverriddenByPriority"
+	ReasonOneOrganizationOnly         = "OneOrganizationOnly"
+	ReasonDiscoveryRefused            = "DiscoveryRefused"
+	ReasonDiscoveryFailed             = "DiscoveryFailed"
+	ReasonOwnedByOthers               = "OwnedByOthers"
+	ReasonUnknownRegion               = "UnknownRegion"
+	ReasonUnknownControl              = "UnknownControl"
+	ReasonNotExcusable                = "NotExcusable"
+	ReasonNotYetActive                = "NotYetActive"
+	ReasonExpired                     = "Expired"
+	ReasonActive                      = "Active"
+	ReasonNewSettings                 = "NewSettings"
+	ReasonRegionsUnreadable           = "RegionsUnreadable"
+	ReasonSelectedAccountsUnreachable = "SelectedAccountsUnreachable"
+)
+
+// Reasons of drift rows and of checks that are not compliant. Controls add their own for resources they cannot judge.
+const (
+	// RowAudit: reported only, the mode is Audit.
+	RowAudit = "Audit"
+	// RowReportOnly: no API puts this right; a person must.
+	RowReportOnly = "ReportOnly"
+	// RowAwaitingApproval: the change waits for an approval; the message says what it would do.
+	RowAwaitingApproval = "AwaitingApproval"
+	// RowCapReached: a cap on changes was reached; the change waits for a later pass.
+	RowCapReached = "CapReached"
+	// RowWritesDisabled: the manager runs without --allow-writes.
+	RowWritesDisabled = "WritesDisabled"
+	// RowRoleMissing: the enforce role cannot be assumed.
+	RowRoleMissing = "RoleMissing"
+	// RowManagementAccount: the management account is written to only when its id stands in accounts.include.
+	RowManagementAccount = "ManagementAccount"
+	// RowNewAccount: the account joined less than enforceNewAccountsAfter ago.
+	RowNewAccount = "NewAccount"
+	// RowSettling: the change was made and AWS does not show it yet.
+	RowSettling = "Settling"
+	// RowRemediationFailed: the change was tried and failed, or AWS still does not show it at the third look.
+	RowRemediationFailed = "RemediationFailed"
+	// RowPending: not looked at yet with these settings.
+	RowPending = "Pending"
+	// RowWaiting: something that must come first is not there yet.
+	RowWaiting = "Waiting"
+	// RowAccessDenied: AWS refused a read.
+	RowAccessDenied = "AccessDenied"
+	// RowReadFailed: a read failed otherwise.
+	RowReadFailed = "ReadFailed"
+	// RowContradictsOrganization: the organization's own setting says otherwise; nothing is written.
+	RowContradictsOrganization = "ContradictsOrganization"
+	// RowUnreachable: the account could not be reached.
+	RowUnreachable = "Unreachable"
+	// RowRegionDenied: a service control policy refuses the region.
+	RowRegionDenied = "RegionDenied"
+)
+
+// Labels and annotations that Plumbline sets or reads.
+const (
+	// LabelOrganization on an AWSAccount names the AWSOrganization that discovered it.
+	LabelOrganization = "plumbline.dev/organization"
+	// LabelOUPrefix, followed by an OU id, stands on an AWSAccount for its OU and every one above it.
+	LabelOUPrefix = "ou.plumbline.dev/"
+	// AnnotationName is the account's name in AWS Organizations.
+	AnnotationName = "plumbline.dev/name"
+	// AnnotationOUPath is the account's path of OU names.
+	AnnotationOUPath = "plumbline.dev/ou-path"
+	// AnnotationState is the account's state in AWS Organizations, or LEFT.
+	AnnotationState = "plumbline.dev/state"
+	// AnnotationJoinedAt is when the account joined the organization, RFC 3339.
+	AnnotationJoinedAt = "plumbline.dev/joined-at"
+	// AnnotationReconcileRequestedAt asks for everything to be looked at again at once: any new value does. The value is a
+	// token and is never parsed.
+	AnnotationReconcileRequestedAt = "plumbline.dev/reconcile-requested-at"
+)
