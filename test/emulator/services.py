@@ -1,0 +1,3 @@
+"""Imports every service module, which registers its handlers."""
+
+from . import organizations, sts  # noqa: F401
