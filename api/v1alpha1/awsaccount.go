@@ -56,13 +56,14 @@ type AccountRoles struct {
 	// Example: arn:aws:iam::111122223333:role/plumbline/PlumblineAudit
 	// +optional
 	// +kubebuilder:validation:MaxLength=640
-	// +kubebuilder:validation:Pattern=`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`
+	// +kubebuilder:validation:Pattern=`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$`
 	Audit string `json:"audit,omitempty"`
 
 	// enforce is the ARN of the role that writes. Absent: the organization's.
+	// Example: arn:aws:iam::111122223333:role/plumbline/PlumblineEnforce
 	// +optional
 	// +kubebuilder:validation:MaxLength=640
-	// +kubebuilder:validation:Pattern=`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`
+	// +kubebuilder:validation:Pattern=`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$`
 	Enforce string `json:"enforce,omitempty"`
 
 	// auditFromACK takes the audit role from ACK's ConfigMap ack-role-account-map in the namespace that the manager's flag

@@ -78,6 +78,7 @@ type AWSOrganizationSpec struct {
 
 	// interval is how often the organization is read: 1m to 24h, default 15m.
 	// +optional
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('24h')",message="interval must be between 1m and 24h, for example 15m"
@@ -86,6 +87,7 @@ type AWSOrganizationSpec struct {
 	// enforceNewAccountsAfter is how long an account that joined is observed before anything is written to it: 0s to 720h,
 	// default 24h.
 	// +optional
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="enforceNewAccountsAfter must be between 0s and 720h, for example 24h"

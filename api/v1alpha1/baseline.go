@@ -94,6 +94,7 @@ type BaselineSpec struct {
 	// interval is how often account and region settings are observed again at least: 5m to 24h, default 1h. Every read is an
 	// AWS API call and a CloudTrail event. Example: 30m
 	// +optional
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m') && duration(self) <= duration('24h')",message="interval must be between 5m and 24h, for example 1h"
@@ -102,6 +103,7 @@ type BaselineSpec struct {
 	// resourceInterval is how often single resources (buckets, volumes, keys, users) are observed again at least: 1h to 168h,
 	// default 24h. Example: 12h
 	// +optional
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('168h')",message="resourceInterval must be between 1h and 168h, for example 24h"
@@ -199,10 +201,11 @@ type AccountSelector struct {
 	OrganizationalUnits []string `json:"organizationalUnits,omitempty"`
 
 	// matchLabels selects the AWSAccounts that carry all of these labels. Labels come from a person, from Git, or from the AWS
-	// tags that AWSOrganization.spec.tagLabels names.
+	// tags that AWSOrganization.spec.tagLabels names. Example: tier: prod
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && self[k].size() <= 63)",message="a label's value has at most 63 characters and its key at most 317; shorten matchLabels, for example tier: prod"
 	MatchLabels map[string]string `json:"matchLabels,omitempty"`
 
 	// include selects these account ids. The management account is only ever written to when its id stands here.

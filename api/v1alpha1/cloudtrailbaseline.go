@@ -199,7 +199,7 @@ type TrailCloudWatchLogs struct {
 	// Example: arn:aws:iam::123456789012:role/cloudtrail-to-logs
 	// +optional
 	// +kubebuilder:validation:MaxLength=640
-	// +kubebuilder:validation:Pattern=`^arn:aws[a-z-]{0,12}:iam::[0-9]{12}:role/.+$`
+	// +kubebuilder:validation:Pattern=`^arn:aws[a-z-]{0,12}:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$`
 	RoleARN string `json:"roleARN,omitempty"`
 }
 

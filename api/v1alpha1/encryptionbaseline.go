@@ -42,25 +42,33 @@ type EncryptionBaseline struct {
 // EncryptionBaselineSpec is the spec of an EncryptionBaseline.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.ebsDefault) || has(self.ebsVolumes) || has(self.rdsStorage) || has(self.kmsRotation)",message="declare at least one section: ebsDefault, ebsVolumes, rdsStorage or kmsRotation, each with a state, for example ebsDefault: {state: Enabled}"
-// +kubebuilder:validation:XValidation:rule="!((has(self.mode) && self.mode == 'Enforce') || (has(self.ebsDefault) && has(self.ebsDefault.mode) && self.ebsDefault.mode == 'Enforce') || (has(self.kmsRotation) && has(self.kmsRotation.mode) && self.kmsRotation.mode == 'Enforce')) || (has(self.accounts) && (has(self.accounts.all) || has(self.accounts.organizationalUnits) || has(self.accounts.matchLabels) || has(self.accounts.include)))",message="mode: Enforce needs accounts: name organizationalUnits, matchLabels or include, or write accounts: {all: true}"
+// +kubebuilder:validation:XValidation:rule="!(self.?mode.orValue(”) == 'Enforce' || self.?ebsDefault.?mode.orValue(”) == 'Enforce' || self.?ebsVolumes.?mode.orValue(”) == 'Enforce' || self.?rdsStorage.?mode.orValue(”) == 'Enforce' || self.?kmsRotation.?mode.orValue(”) == 'Enforce') || (has(self.accounts) && (has(self.accounts.all) || has(self.accounts.organizationalUnits) || has(self.accounts.matchLabels) || has(self.accounts.include)))",message="mode: Enforce needs accounts: name organizationalUnits, matchLabels or include, or write accounts: {all: true}"
 type EncryptionBaselineSpec struct {
 	BaselineSpec `json:",inline"`
 
 	// ebsDefault is EBS encryption by default, per account and region (control ebs-default-encryption).
+	//
+	// state Enabled (Safe): new volumes and snapshot copies are encrypted. Instance types that cannot attach encrypted volumes
+	// no longer launch, and AMIs backed by snapshots under aws/ebs cannot be shared: exclude image-factory accounts. state
+	// Disabled (Disruptive, always waits for an approval) turns the default off.
 	// +optional
 	EBSDefault *EBSDefault `json:"ebsDefault,omitempty"`
 
 	// ebsVolumes reports EBS volumes that are not encrypted (control ebs-volume-encryption). Report-only: a volume cannot be
-	// encrypted in place.
+	// encrypted in place. state must be Enabled.
 	// +optional
 	EBSVolumes *EBSVolumes `json:"ebsVolumes,omitempty"`
 
 	// rdsStorage reports RDS instances and clusters whose storage is not encrypted (control rds-storage-encryption).
-	// Report-only: storage cannot be encrypted in place.
+	// Report-only: storage cannot be encrypted in place. state must be Enabled.
 	// +optional
 	RDSStorage *RDSStorage `json:"rdsStorage,omitempty"`
 
-	// kmsRotation is yearly rotation of customer managed KMS keys (control kms-key-rotation).
+	// kmsRotation is automatic rotation of customer managed KMS keys (control kms-key-rotation): symmetric, enabled, with key
+	// material made by KMS; other keys cannot rotate and are left out.
+	//
+	// state Enabled (Safe) turns rotation on; every retained key version is billed. state Disabled (Disruptive, always waits
+	// for an approval) turns it off.
 	// +optional
 	KMSRotation *KMSRotation `json:"kmsRotation,omitempty"`
 }
@@ -70,9 +78,6 @@ type EncryptionBaselineSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.state)",message="ebsDefault needs state: write state: Enabled or state: Disabled, or leave ebsDefault out to keep it unmanaged"
 // +kubebuilder:validation:XValidation:rule="!(has(self.state) && self.state == 'Disabled' && has(self.kmsKey))",message="kmsKey has no meaning with state: Disabled; leave kmsKey out"
 type EBSDefault struct {
-	// state Enabled (Safe): new volumes and snapshot copies are encrypted. Instance types that cannot attach encrypted volumes
-	// no longer launch, and AMIs backed by snapshots under aws/ebs cannot be shared: exclude image-factory accounts. Disabled
-	// turns the default off and always waits for an approval.
 	ControlSpec `json:",inline"`
 
 	// kmsKey is the default key for EBS: alias/NAME (the key this alias has in each account and region) or a key ARN. Absent:
@@ -84,16 +89,16 @@ type EBSDefault struct {
 
 // EBSVolumes declares that every EBS volume is encrypted.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.state)",message="ebsVolumes needs state: write state: Enabled, or leave ebsVolumes out"
-// +kubebuilder:validation:XValidation:rule="!has(self.state) || self.state == 'Enabled'",message="ebsVolumes only reports and cannot be Disabled; leave the section out"
+// +kubebuilder:validation:XValidation:rule="has(self.state)",message="ebsVolumes needs state: write state: Enabled, or leave ebsVolumes out to keep it unmanaged"
+// +kubebuilder:validation:XValidation:rule="!has(self.state) || self.state == 'Enabled'",message="ebsVolumes cannot be Disabled: it only reports; leave the section out"
 type EBSVolumes struct {
 	ControlSpec `json:",inline"`
 }
 
 // RDSStorage declares that the storage of every RDS instance and cluster is encrypted.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.state)",message="rdsStorage needs state: write state: Enabled, or leave rdsStorage out"
-// +kubebuilder:validation:XValidation:rule="!has(self.state) || self.state == 'Enabled'",message="rdsStorage only reports and cannot be Disabled; leave the section out"
+// +kubebuilder:validation:XValidation:rule="has(self.state)",message="rdsStorage needs state: write state: Enabled, or leave rdsStorage out to keep it unmanaged"
+// +kubebuilder:validation:XValidation:rule="!has(self.state) || self.state == 'Enabled'",message="rdsStorage cannot be Disabled: it only reports; leave the section out"
 type RDSStorage struct {
 	ControlSpec `json:",inline"`
 }
@@ -103,7 +108,6 @@ type RDSStorage struct {
 // +kubebuilder:validation:XValidation:rule="has(self.state)",message="kmsRotation needs state: write state: Enabled or state: Disabled, or leave kmsRotation out to keep it unmanaged"
 // +kubebuilder:validation:XValidation:rule="!(has(self.state) && self.state == 'Disabled' && has(self.periodDays))",message="periodDays has no meaning with state: Disabled; leave periodDays out"
 type KMSRotation struct {
-	// state Enabled (Safe) turns rotation on. Disabled turns it off and always waits for an approval.
 	ControlSpec `json:",inline"`
 
 	// periodDays is the rotation period in days, 90 to 2560. Absent: any period is accepted, and AWS's default of 365 is used
