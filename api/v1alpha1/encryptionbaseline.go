@@ -42,7 +42,7 @@ type EncryptionBaseline struct {
 // EncryptionBaselineSpec is the spec of an EncryptionBaseline.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.ebsDefault) || has(self.ebsVolumes) || has(self.rdsStorage) || has(self.kmsRotation)",message="declare at least one section: ebsDefault, ebsVolumes, rdsStorage or kmsRotation, each with a state, for example ebsDefault: {state: Enabled}"
-// +kubebuilder:validation:XValidation:rule="!(self.?mode.orValue(”) == 'Enforce' || self.?ebsDefault.?mode.orValue(”) == 'Enforce' || self.?ebsVolumes.?mode.orValue(”) == 'Enforce' || self.?rdsStorage.?mode.orValue(”) == 'Enforce' || self.?kmsRotation.?mode.orValue(”) == 'Enforce') || (has(self.accounts) && (has(self.accounts.all) || has(self.accounts.organizationalUnits) || has(self.accounts.matchLabels) || has(self.accounts.include)))",message="mode: Enforce needs accounts: name organizationalUnits, matchLabels or include, or write accounts: {all: true}"
+// +kubebuilder:validation:XValidation:rule="!(self.?mode.orValue('Audit') == 'Enforce' || self.?ebsDefault.?mode.orValue('Audit') == 'Enforce' || self.?ebsVolumes.?mode.orValue('Audit') == 'Enforce' || self.?rdsStorage.?mode.orValue('Audit') == 'Enforce' || self.?kmsRotation.?mode.orValue('Audit') == 'Enforce') || (has(self.accounts) && (has(self.accounts.all) || has(self.accounts.organizationalUnits) || has(self.accounts.matchLabels) || has(self.accounts.include)))",message="mode: Enforce needs accounts: name organizationalUnits, matchLabels or include, or write accounts: {all: true}"
 type EncryptionBaselineSpec struct {
 	BaselineSpec `json:",inline"`
 

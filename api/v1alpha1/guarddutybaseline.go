@@ -35,9 +35,9 @@ type GuardDutyBaseline struct {
 // GuardDutyBaselineSpec is the spec of a GuardDutyBaseline.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.detector) || has(self.features) || has(self.organization)",message="declare at least one section: detector, features or organization, each with a state, for example detector: {state: Enabled}"
-// +kubebuilder:validation:XValidation:rule="!((has(self.detector) && self.detector.?mode.orValue(self.?mode.orValue(”)) == 'Enforce') || (has(self.features) && self.features.?mode.orValue(self.?mode.orValue(”)) == 'Enforce')) || (has(self.accounts) && (has(self.accounts.all) || has(self.accounts.organizationalUnits) || has(self.accounts.matchLabels) || has(self.accounts.include)))",message="mode: Enforce of detector or features needs accounts: name organizationalUnits, matchLabels or include, or write accounts: {all: true}"
+// +kubebuilder:validation:XValidation:rule="!((has(self.detector) && self.detector.?mode.orValue(self.?mode.orValue('Audit')) == 'Enforce') || (has(self.features) && self.features.?mode.orValue(self.?mode.orValue('Audit')) == 'Enforce')) || (has(self.accounts) && (has(self.accounts.all) || has(self.accounts.organizationalUnits) || has(self.accounts.matchLabels) || has(self.accounts.include)))",message="mode: Enforce of detector or features needs accounts: name organizationalUnits, matchLabels or include, or write accounts: {all: true}"
 // +kubebuilder:validation:XValidation:rule="!(has(self.accounts) && has(self.organization) && !has(self.detector) && !has(self.features))",message="accounts does not bound organization, which reaches every account of the organization; leave accounts out, or declare detector or features for the selected accounts"
-// +kubebuilder:validation:XValidation:rule="!(has(self.features) && has(self.detector) && self.detector.?state.orValue(”) == 'Disabled')",message="features needs GuardDuty on: write detector: {state: Enabled}, or leave features out"
+// +kubebuilder:validation:XValidation:rule="!(has(self.features) && has(self.detector) && self.detector.?state.orValue('Enabled') == 'Disabled')",message="features needs GuardDuty on: write detector: {state: Enabled}, or leave features out"
 type GuardDutyBaselineSpec struct {
 	BaselineSpec `json:",inline"`
 
@@ -224,7 +224,7 @@ type GuardDutyOrganizationFeatures struct {
 // OrganizationRuntimeMonitoring declares for which accounts GuardDuty turns on Runtime Monitoring and installs its agents.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.autoEnable)",message="runtimeMonitoring needs autoEnable: write autoEnable: ALL, NEW or NONE, or leave runtimeMonitoring out to keep it unmanaged"
-// +kubebuilder:validation:XValidation:rule="self.?autoEnable.orValue(”) != 'NONE' || (self.?eksAddonManagement.orValue('NONE') == 'NONE' && self.?ecsFargateAgentManagement.orValue('NONE') == 'NONE' && self.?ec2AgentManagement.orValue('NONE') == 'NONE')",message="eksAddonManagement, ecsFargateAgentManagement and ec2AgentManagement can only be NONE where runtimeMonitoring's autoEnable is NONE; write autoEnable: ALL or NEW, or write NONE for them"
+// +kubebuilder:validation:XValidation:rule="self.?autoEnable.orValue('ALL') != 'NONE' || (self.?eksAddonManagement.orValue('NONE') == 'NONE' && self.?ecsFargateAgentManagement.orValue('NONE') == 'NONE' && self.?ec2AgentManagement.orValue('NONE') == 'NONE')",message="eksAddonManagement, ecsFargateAgentManagement and ec2AgentManagement can only be NONE where runtimeMonitoring's autoEnable is NONE; write autoEnable: ALL or NEW, or write NONE for them"
 type OrganizationRuntimeMonitoring struct {
 	// autoEnable turns Runtime Monitoring on by itself: ALL, NEW or NONE. Required. Example: NONE
 	// +optional
