@@ -33,6 +33,7 @@ class Settings:
     list_buckets_region: bool = True
     new_bucket_public_access_block: bool = True
     new_bucket_blocks_sse_c: bool = False
+    s3_region_redirects: bool = True
     list_accounts_page_size: int = 20
     list_accounts_empty_pages: int = 0
     guardduty_org_lag: bool = False
@@ -60,7 +61,7 @@ class Settings:
 
 _GLOBAL = {
     "principals": dict, "list_buckets_region": bool, "new_bucket_public_access_block": bool, "new_bucket_blocks_sse_c": bool,
-    "list_accounts_page_size": int, "list_accounts_empty_pages": int, "guardduty_org_lag": bool, "guardduty_unprocessed": dict,
+    "s3_region_redirects": bool, "list_accounts_page_size": int, "list_accounts_empty_pages": int, "guardduty_org_lag": bool, "guardduty_unprocessed": dict,
     "guardduty_absent_features": dict, "enforce_session_policies": bool, "enforce_identity_policies": bool, "enforce_trust": bool,
     "regions": list,
 }
