@@ -1,0 +1,58 @@
+package cloud
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// regionsMaxAge is how long an account's list of enabled regions is used.
+const regionsMaxAge = 24 * time.Hour
+
+type regionList struct {
+	names []string
+	at    time.Time
+}
+
+// Regions are the regions enabled in the session's account, sorted, read at most once a day, and when they were read.
+func (c *Cloud) Regions(ctx context.Context, s *Session, now time.Time) ([]string, time.Time, error) {
+	c.mu.Lock()
+	known, ok := c.regions[s.owner.ID]
+	c.mu.Unlock()
+	if ok && now.Sub(known.at) < regionsMaxAge {
+		return known.names, known.at, nil
+	}
+	cfg := s.Config(control.HomeRegion(s.owner.Partition), SessionReads)
+	// Without AllRegions the answer holds the regions that are enabled, by default or by opting in.
+	out, err := ec2.NewFromConfig(cfg).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var names []string
+	for _, r := range out.Regions {
+		if name := aws.ToString(r.RegionName); name != "" && aws.ToString(r.OptInStatus) != "not-opted-in" {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, time.Time{}, control.Unexpected("DescribeRegions", "any region")
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.regions[s.owner.ID] = regionList{names, now}
+	return names, now, nil
+}
+
+// Denied asks whether a service control policy refuses the region as such: it makes one harmless call there that needs no
+// permission but ec2:DescribeRegions.
+func (c *Cloud) Denied(ctx context.Context, s *Session, region string) bool {
+	_, err := ec2.NewFromConfig(s.Config(region, SessionReads)).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
+	return err != nil && control.IsDeniedBySCP(err)
+}

@@ -1,0 +1,294 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// Facts are what is known of the organization and, in it, of the account in hand. They come from discovery.
+type Facts struct {
+	// OrganizationID is the id of the organization; empty before it was read.
+	OrganizationID string
+	// ManagementAccount is the id of the management account.
+	ManagementAccount string
+	// Administrators maps a service ("guardduty", "cloudtrail") to the account that administers it for the organization.
+	Administrators map[string]string
+	// Email is the account's e-mail address, which creating a GuardDuty member needs. Kept in memory only, never reported.
+	Email string
+	// JoinedAt is when the account joined the organization; zero when unknown.
+	JoinedAt time.Time
+	// AuditRole and EnforceRole are the ARNs of Plumbline's roles in the account.
+	AuditRole, EnforceRole string
+	// ExternalID is what the roles' trust policies must demand; empty when none is used.
+	ExternalID string
+}
+
+// A Connector makes AWS configurations for one account. The engine's goes to AWS, cloudtest's to its stand-in.
+type Connector interface {
+	// Config is a configuration for the account in a region that lets through only the given IAM actions.
+	Config(region string, actions []string) aws.Config
+	// Admin is a Connector into the account that administers a service for the organization, and that account's id.
+	Admin(service string) (Connector, string, error)
+}
+
+// Target is all that a control may see: one account, in one region for a control of Region scope, else in the partition's
+// home region.
+type Target struct {
+	// Account is the account's id, Partition its partition (aws, aws-cn, aws-us-gov), Region the region of AWS.
+	Account, Partition, Region string
+	// Regions are the regions that the check's baseline selects in this account.
+	Regions []string
+	// Facts are what discovery knows.
+	Facts Facts
+	// AWS is the configuration for Region. Clients are made where they are used; nothing stores them.
+	AWS aws.Config
+	// Now is the time of the pass.
+	Now time.Time
+	// Verifying is true when Observe runs to verify a change: then nothing may be answered from a Shared read.
+	Verifying bool
+
+	connector Connector
+	actions   []string
+	memo      *Memo
+	shared    *SharedMemo
+}
+
+// NewTarget completes a target: t.AWS is made for t.Region and lets through only actions. memo holds the pass's reads
+// (nil: every read is made afresh), shared those that answer for many accounts (nil: none is shared).
+func NewTarget(t Target, c Connector, actions []string, memo *Memo, shared *SharedMemo) *Target {
+	t.connector, t.actions, t.memo, t.shared = c, actions, memo, shared
+	t.AWS = c.Config(t.Region, actions)
+	return &t
+}
+
+// Config is the same account in another region, with the same permissions as t.AWS.
+func (t *Target) Config(region string) aws.Config {
+	return t.connector.Config(region, t.actions)
+}
+
+// In is the same target in another region.
+func (t *Target) In(region string) *Target {
+	if region == t.Region {
+		return t
+	}
+	other := *t
+	other.Region, other.AWS = region, t.Config(region)
+	return &other
+}
+
+// Home is the same target in the partition's home region, where services without regions answer.
+func (t *Target) Home() *Target { return t.In(HomeRegion(t.Partition)) }
+
+// Admin is a Target in the account that administers service for the organization, in the same region: its own session, its
+// own role, the guard bound to that account. An error when the organization declares none.
+func (t *Target) Admin(service string) (*Target, error) {
+	c, account, err := t.connector.Admin(service)
+	if err != nil {
+		return nil, fmt.Errorf("entering the %s administrator: %w", service, err)
+	}
+	admin := *t
+	admin.Account, admin.connector = account, c
+	admin.AWS = c.Config(t.Region, t.actions)
+	return &admin, nil
+}
+
+// ARN makes an ARN in the target's partition, region and account.
+func (t *Target) ARN(service, resource string) string {
+	return "arn:" + t.Partition + ":" + service + ":" + t.Region + ":" + t.Account + ":" + resource
+}
+
+// GlobalARN makes an ARN of a service whose ARNs name no region, such as IAM.
+func (t *Target) GlobalARN(service, resource string) string {
+	return "arn:" + t.Partition + ":" + service + "::" + t.Account + ":" + resource
+}
+
+// HomeRegion is the region in which a partition's services without regions answer.
+func HomeRegion(partition string) string {
+	switch partition {
+	case "aws-us-gov":
+		return "us-gov-west-1"
+	case "aws-cn":
+		return "cn-north-1"
+	}
+	return "us-east-1"
+}
+
+// Read is a read that several controls of one pass share: the first that asks makes it, with the actions the read declares,
+// and the others wait for the same answer. Keys are unique per type.
+type Read[T any] struct {
+	// Key names the read: "s3.buckets".
+	Key string
+	// Actions are the IAM actions it uses. A control that uses the read declares them among its Reads.
+	Actions []string
+	// Do makes the read in the account and region of t.
+	Do func(ctx context.Context, t *Target) (T, error)
+}
+
+// From is the answer for the account and region of t.
+func (r Read[T]) From(ctx context.Context, t *Target) (T, error) {
+	if t.memo == nil {
+		return r.Do(ctx, t.limitedTo(r.Actions))
+	}
+	e := t.memo.entry(memoKey{r.Key, t.Account, t.Region})
+	e.once.Do(func() {
+		// Should Do panic, whoever shares the read must not take its absence for an answer.
+		e.err = fmt.Errorf("reading %s: %w", r.Key, ErrUnexpected)
+		// The read runs under the pass's context: a sharer that gives up must not fail the others.
+		e.value, e.err = r.Do(t.memo.ctx, t.limitedTo(r.Actions))
+	})
+	if err := ctx.Err(); err != nil {
+		var zero T
+		return zero, err
+	}
+	v, _ := e.value.(T)
+	return v, e.err
+}
+
+// limitedTo is the target with only the given actions let through.
+func (t *Target) limitedTo(actions []string) *Target {
+	limited := *t
+	limited.actions = actions
+	limited.AWS = t.connector.Config(t.Region, actions)
+	return &limited
+}
+
+// Memo holds the shared reads of one pass.
+type Memo struct {
+	ctx     context.Context
+	mu      sync.Mutex
+	entries map[memoKey]*memoEntry
+}
+
+type memoKey struct{ key, account, region string }
+
+type memoEntry struct {
+	once  sync.Once
+	value any
+	err   error
+}
+
+// NewMemo starts a pass's memo; ctx is the pass's.
+func NewMemo(ctx context.Context) *Memo {
+	return &Memo{ctx: ctx, entries: map[memoKey]*memoEntry{}}
+}
+
+func (m *Memo) entry(k memoKey) *memoEntry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entries[k]
+	if e == nil {
+		e = &memoEntry{}
+		m.entries[k] = e
+	}
+	return e
+}
+
+// Shared is a read in a service's delegated administrator that answers for many accounts: it is made once per region and
+// kept for MaxAge, whoever asks meanwhile waits for it.
+type Shared[T any] struct {
+	// Key names the read: "guardduty.members".
+	Key string
+	// Service is whose delegated administrator is asked.
+	Service string
+	// Actions are the IAM actions it uses. A control that uses the read declares them among its Reads.
+	Actions []string
+	// Do makes the read; admin is a Target in the administrator's account.
+	Do func(ctx context.Context, admin *Target) (T, error)
+}
+
+// SharedMaxAge is how long an answer that many accounts share is used.
+const SharedMaxAge = 5 * time.Minute
+
+// sharedTimeout bounds one shared read: it serves many passes and is not bound to the one that happened to ask first.
+const sharedTimeout = time.Minute
+
+// From is the answer and when it was read.
+func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
+	var zero T
+	admin, err := t.Admin(s.Service)
+	if err != nil {
+		return zero, time.Time{}, err
+	}
+	admin = admin.limitedTo(s.Actions)
+	if t.shared == nil || t.Verifying {
+		v, err := s.Do(ctx, admin)
+		return v, t.Now, err
+	}
+	v, at, err := t.shared.get(ctx, memoKey{s.Key, admin.Account, t.Region}, t.Now, func(ctx context.Context) (any, error) {
+		return s.Do(ctx, admin)
+	})
+	if err != nil {
+		return zero, at, err
+	}
+	typed, _ := v.(T)
+	return typed, at, nil
+}
+
+// SharedMemo holds the answers of Shared reads for one organization. It is safe for concurrent use.
+type SharedMemo struct {
+	mu      sync.Mutex
+	entries map[memoKey]*sharedEntry
+}
+
+type sharedEntry struct {
+	done  chan struct{}
+	at    time.Time
+	value any
+	err   error
+}
+
+// NewSharedMemo makes an empty memo.
+func NewSharedMemo() *SharedMemo { return &SharedMemo{entries: map[memoKey]*sharedEntry{}} }
+
+// Forget drops every answer whose key begins with service and a dot: something changed there.
+func (m *SharedMemo) Forget(service string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k := range m.entries {
+		if len(k.key) > len(service) && k.key[:len(service)+1] == service+"." {
+			delete(m.entries, k)
+		}
+	}
+}
+
+func (m *SharedMemo) get(ctx context.Context, k memoKey, now time.Time, do func(context.Context) (any, error)) (any, time.Time, error) {
+	m.mu.Lock()
+	e := m.entries[k]
+	if e == nil || now.Sub(e.at) > SharedMaxAge {
+		e = &sharedEntry{done: make(chan struct{}), at: now}
+		m.entries[k] = e
+		go m.fill(context.WithoutCancel(ctx), k, e, do)
+	}
+	m.mu.Unlock()
+	select {
+	case <-e.done:
+		return e.value, e.at, e.err
+	case <-ctx.Done():
+		return nil, time.Time{}, ctx.Err()
+	}
+}
+
+// fill makes the read. A failed one is forgotten, so that the next who asks tries again.
+func (m *SharedMemo) fill(ctx context.Context, k memoKey, e *sharedEntry, do func(context.Context) (any, error)) {
+	ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
+	defer cancel()
+	defer close(e.done)
+	defer func() {
+		if p := recover(); p != nil {
+			e.err = fmt.Errorf("reading %s: panic: %v", k.key, p)
+		}
+		if e.err != nil {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if m.entries[k] == e {
+				delete(m.entries, k)
+			}
+		}
+	}()
+	v, err := do(ctx)
+	e.value, e.err = v, err
+}
