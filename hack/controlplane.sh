@@ -44,7 +44,7 @@ build() {
 	local -a ldflags=(-s -w
 		"-X $set.gitVersion=$version" "-X $set.gitMajor=$(cut -d. -f1 <<<"${version#v}")"
 		"-X $set.gitMinor=$(cut -d. -f2 <<<"$version")" "-X $set.gitTreeState=clean")
-	(cd "$module" && CGO_ENABLED=0 go build -trimpath -ldflags "${ldflags[*]}" -o "$next/" ./...) >&2
+	(cd "$module" && CGO_ENABLED=0 go build -trimpath -ldflags "${ldflags[*]}" -o "$next/" ./kube-apiserver ./etcd ./kubectl) >&2
 	# Each binary is replaced by a rename, so that a server still running from the old one is not disturbed.
 	mkdir -p "$assets"
 	local binary
