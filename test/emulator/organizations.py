@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
-from typing import Any
+from typing import Any, Callable
 
 from moto.organizations import models as moto_models
 from moto.organizations import utils
@@ -25,6 +25,9 @@ from .settings import BadState, Settings, account_key, parse_time
 ID_TAG = "emulator:account-id"
 _STATES = ["PENDING_ACTIVATION", "ACTIVE", "SUSPENDED", "PENDING_CLOSURE", "CLOSED"]
 _READS = ("Describe", "List")
+
+# Services that want to know of a new account: function(settings, account).
+JOINED: list[Callable[[Settings, str], None]] = []
 _PAGE_LIMIT = 20
 
 FakeDelegatedAdministrator.SUPPORTED_SERVICES += [
@@ -216,6 +219,8 @@ def create_account(request: Request) -> dict[str, Any]:
         status = backend.create_account(**params, Tags=[tag for tag in tags if tag["Key"] != ID_TAG])
     finally:
         _chosen.id = ""
+    for tell in JOINED:
+        tell(request.settings, status["CreateAccountStatus"]["AccountId"])
     return status
 
 
