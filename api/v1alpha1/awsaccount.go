@@ -194,6 +194,9 @@ type AccountBaseline struct {
 	// failed is the number of checks whose change was tried and failed.
 	// +optional
 	Failed int32 `json:"failed,omitempty"`
+	// overriddenBy is the name of the baseline of the same kind that wins the overridden checks.
+	// +optional
+	OverriddenBy string `json:"overriddenBy,omitempty"`
 }
 
 // Severity says how much a departure matters.

@@ -35,6 +35,7 @@ type AWSOrganization struct {
 // AWSOrganizationSpec is the spec of an AWSOrganization.
 type AWSOrganizationSpec struct {
 	// partition is the AWS partition: aws (the default), aws-cn or aws-us-gov. One organization lies in one partition.
+	// Example: aws
 	// +optional
 	// +kubebuilder:validation:Enum=aws;aws-cn;aws-us-gov
 	Partition string `json:"partition,omitempty"`
@@ -44,7 +45,7 @@ type AWSOrganizationSpec struct {
 	ManagementAccount AccountID `json:"managementAccount"`
 
 	// readFrom is the account from which AWS Organizations is read: the management account (the default) or a delegated
-	// administrator of AWS Organizations.
+	// administrator of AWS Organizations. Example: "222233334444"
 	// +optional
 	ReadFrom AccountID `json:"readFrom,omitempty"`
 
@@ -76,7 +77,7 @@ type AWSOrganizationSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$`
 	TagLabels []string `json:"tagLabels,omitempty"`
 
-	// interval is how often the organization is read: 1m to 24h, default 15m.
+	// interval is how often the organization is read: 1m to 24h, default 15m. Example: 30m
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
@@ -85,7 +86,7 @@ type AWSOrganizationSpec struct {
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// enforceNewAccountsAfter is how long an account that joined is observed before anything is written to it: 0s to 720h,
-	// default 24h.
+	// default 24h; 0s writes at once. Example: 24h
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
@@ -101,20 +102,21 @@ type AWSOrganizationSpec struct {
 // OrganizationRoles names the roles of every account, as path and name without a leading slash. config/iam has the
 // templates that create them.
 type OrganizationRoles struct {
-	// audit is the role that reads. Default plumbline/PlumblineAudit.
+	// audit is the role that reads. Default plumbline/PlumblineAudit. Example: security/PlumblineAudit
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:Pattern=`^([a-zA-Z0-9_+=,.@-]+/)*[a-zA-Z0-9_+=,.@-]{1,64}$`
 	Audit string `json:"audit,omitempty"`
 
 	// enforce is the role that writes; it is assumed only for a change. Default plumbline/PlumblineEnforce.
+	// Example: security/PlumblineEnforce
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:Pattern=`^([a-zA-Z0-9_+=,.@-]+/)*[a-zA-Z0-9_+=,.@-]{1,64}$`
 	Enforce string `json:"enforce,omitempty"`
 
 	// externalId is sent with every AssumeRole and stands in the roles' trust policies. Make it unique to this installation,
-	// so that a second one on the same organization cannot write by accident. It is not a secret.
+	// so that a second one on the same organization cannot write by accident. It is not a secret. Absent: none is sent. Example: plumbline-prod-eu
 	// +optional
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=128
@@ -140,13 +142,13 @@ type DelegatedAdministrators struct {
 
 // Discovery narrows which accounts of the organization are taken in.
 type Discovery struct {
-	// include takes in only these account ids. Absent: every account.
+	// include takes in only these account ids. Absent: every account. Example: "111122223333"
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1000
 	Include []AccountID `json:"include,omitempty"`
-	// exclude leaves these account ids out.
+	// exclude leaves these account ids out, whatever include says. Absent: none. Example: "111122223333"
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

@@ -56,10 +56,12 @@ type ControlSpec struct {
 	State State `json:"state,omitempty"`
 
 	// mode overrides the baseline's mode for this section: Audit reports, Enforce puts right. Absent: the baseline's.
+	// Example: Enforce
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 
 	// approval overrides the baseline's approval for this section: All, Disruptive or Irreversible. Absent: the baseline's.
+	// Example: Irreversible
 	// +optional
 	Approval Approval `json:"approval,omitempty"`
 }
@@ -71,13 +73,13 @@ func (c ControlSpec) Section() ControlSpec { return c }
 // BaselineSpec is what every baseline kind has beside its sections.
 type BaselineSpec struct {
 	// mode says what happens to a departure: Audit (the default) reports it and never writes to AWS; Enforce also puts it
-	// right, within approval, the manager's caps and only where the manager runs with --allow-writes.
+	// right, within approval, the manager's caps and only where the manager runs with --allow-writes. Example: Audit
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 
 	// approval says which changes wait for an approval: All, Disruptive (the default: Safe changes are applied, Disruptive
 	// and Irreversible ones wait) or Irreversible (only Irreversible ones wait). A change that weakens security waits in
-	// every setting.
+	// every setting. Example: Disruptive
 	// +optional
 	Approval Approval `json:"approval,omitempty"`
 

@@ -68,6 +68,8 @@ const (
 const (
 	// RowAudit: reported only, the mode is Audit.
 	RowAudit = "Audit"
+	// RowSuspended: reported only, the baseline is suspended.
+	RowSuspended = "Suspended"
 	// RowReportOnly: no API puts this right; a person must.
 	RowReportOnly = "ReportOnly"
 	// RowAwaitingApproval: the change waits for an approval; the message says what it would do.

@@ -82,7 +82,7 @@ type EBSDefault struct {
 
 	// kmsKey is the default key for EBS: alias/NAME (the key this alias has in each account and region) or a key ARN. Absent:
 	// the key is left as it is. A change of the key is Disruptive: instances launch only where the key is usable by whoever
-	// launches them, Auto Scaling's service-linked role included.
+	// launches them, Auto Scaling's service-linked role included. Example: alias/baseline
 	// +optional
 	KMSKey KMSKeyName `json:"kmsKey,omitempty"`
 }
