@@ -21,8 +21,8 @@ import (
 // +kubebuilder:printcolumn:name="CHECKED",type=date,JSONPath=`.status.lastObservedTime`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[0-9]{12}$')",message="an AWSAccount is named by its account id: write the twelve digits as metadata.name, quoted, for example name: \"111122223333\""
-// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.roles) || !has(self.spec.roles.audit) || self.spec.roles.audit.split(':')[4] == self.metadata.name",message="spec.roles.audit must be a role of this account: its ARN must contain the account id that is the object's name"
-// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.roles) || !has(self.spec.roles.enforce) || self.spec.roles.enforce.split(':')[4] == self.metadata.name",message="spec.roles.enforce must be a role of this account: its ARN must contain the account id that is the object's name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.roles) || !has(self.spec.roles.audit) || self.spec.roles.audit.split(':').size() != 6 || self.spec.roles.audit.split(':')[4] == self.metadata.name",fieldPath=".spec.roles.audit",message="spec.roles.audit must be a role of this account: its ARN must contain the account id that is the object's name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.roles) || !has(self.spec.roles.enforce) || self.spec.roles.enforce.split(':').size() != 6 || self.spec.roles.enforce.split(':')[4] == self.metadata.name",fieldPath=".spec.roles.enforce",message="spec.roles.enforce must be a role of this account: its ARN must contain the account id that is the object's name"
 type AWSAccount struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

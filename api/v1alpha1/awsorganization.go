@@ -81,8 +81,8 @@ type AWSOrganizationSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('24h')",message="interval must be between 1m and 24h, for example 15m"
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(s|m|h))+$') && duration(self) >= duration('1m') && duration(self) <= duration('24h')",message="interval must be between 1m and 24h, for example 15m"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// enforceNewAccountsAfter is how long an account that joined is observed before anything is written to it: 0s to 720h,
@@ -90,8 +90,8 @@ type AWSOrganizationSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="enforceNewAccountsAfter must be between 0s and 720h, for example 24h"
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(s|m|h))+$') && duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="enforceNewAccountsAfter must be between 0s and 720h, for example 24h"
 	EnforceNewAccountsAfter *metav1.Duration `json:"enforceNewAccountsAfter,omitempty"`
 
 	// discovery narrows which accounts are taken in.

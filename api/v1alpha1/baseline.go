@@ -51,7 +51,8 @@ const (
 // approval.
 type ControlSpec struct {
 	// state says whether the setting is wanted on (Enabled) or off (Disabled). Required in every section: an empty section
-	// decides nothing. To leave a setting unmanaged, leave the whole section out. Example: Enabled
+	// decides nothing. To leave a setting unmanaged, leave the whole section out. Where off makes no sense, Disabled is
+	// refused; the section's own text says so. Example: Enabled
 	// +optional
 	State State `json:"state,omitempty"`
 
@@ -98,8 +99,8 @@ type BaselineSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m') && duration(self) <= duration('24h')",message="interval must be between 5m and 24h, for example 1h"
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(s|m|h))+$') && duration(self) >= duration('5m') && duration(self) <= duration('24h')",message="interval must be between 5m and 24h, for example 1h"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// resourceInterval is how often single resources (buckets, volumes, keys, users) are observed again at least: 1h to 168h,
@@ -107,8 +108,8 @@ type BaselineSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('168h')",message="resourceInterval must be between 1h and 168h, for example 24h"
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(s|m|h))+$') && duration(self) >= duration('1h') && duration(self) <= duration('168h')",message="resourceInterval must be between 1h and 168h, for example 24h"
 	ResourceInterval *metav1.Duration `json:"resourceInterval,omitempty"`
 
 	// suspend stops every change while true: the baseline is observed and reported as in Audit. A suspended baseline keeps its

@@ -80,7 +80,7 @@ type CloudTrailBaselineSpec struct {
 // +kubebuilder:validation:Enum=All
 type ManagementEvents string
 
-// ManagementEventsAll: read and write events of every source.
+// ManagementEventsAll means read and write events of every source.
 const ManagementEventsAll ManagementEvents = "All"
 
 // TrailCreation says what happens when the trail does not exist.

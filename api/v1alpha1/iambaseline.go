@@ -191,8 +191,8 @@ type UserMFA struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0h') && duration(self) <= duration('720h')",message="gracePeriod must be between 0h and 720h, for example 168h"
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(s|m|h))+$') && duration(self) >= duration('0h') && duration(self) <= duration('720h')",message="gracePeriod must be between 0h and 720h, for example 168h"
 	GracePeriod *metav1.Duration `json:"gracePeriod,omitempty"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -54,6 +55,8 @@ func TestMalformedValuesAreRefused(t *testing.T) {
 			"GuardDutyBaseline", `{organization: {state: Enabled, autoEnable: All}}`, "spec.organization.autoEnable", `{organization: {state: Enabled, autoEnable: ALL}}`},
 		"a duration has units": {
 			"S3Baseline", `{interval: "3600", secureTransport: {state: Enabled}}`, "spec.interval", `{interval: 1h30m, secureTransport: {state: Enabled}}`},
+		"a duration is one that can be counted": {
+			"S3Baseline", `{interval: 999999999999h, secureTransport: {state: Enabled}}`, "spec.interval", `{interval: 3600s, secureTransport: {state: Enabled}}`},
 		"a password has at most 128 characters": {
 			"IAMBaseline", `{passwordPolicy: {state: Enabled, minimumLength: 129}}`, "spec.passwordPolicy.minimumLength", `{passwordPolicy: {state: Enabled, minimumLength: 128}}`},
 		"no days of grace are days of grace": {
@@ -72,6 +75,9 @@ func TestMalformedValuesAreRefused(t *testing.T) {
 			if fields := fieldsOf(err); !apierrors.IsInvalid(err) || !slices.Contains(fields, c.field) {
 				t.Errorf("%s should be refused; refused are %v: %v", c.field, fields, err)
 			}
+			if err != nil && strings.Contains(err.Error(), "evaluating rule") {
+				t.Errorf("a rule stumbles over what another has refused: %v", err)
+			}
 			accept(t, manifest(t, c.kind, "example", c.right))
 		})
 	}
@@ -79,8 +85,8 @@ func TestMalformedValuesAreRefused(t *testing.T) {
 
 func TestARoleOfAnAccountIsAnARN(t *testing.T) {
 	err := strict.Create(context.Background(), manifest(t, "AWSAccount", "111122223333", `{roles: {audit: plumbline/PlumblineAudit}}`), client.DryRunAll)
-	if !apierrors.IsInvalid(err) || !slices.Contains(fieldsOf(err), "spec.roles.audit") {
-		t.Errorf("a role's name in place of its ARN: %v", err)
+	if diff := cmp.Diff([]string{"spec.roles.audit"}, fieldsOf(err)); diff != "" {
+		t.Errorf("a role's name in place of its ARN is refused for (-want +got):\n%s\n%v", diff, err)
 	}
 }
 
