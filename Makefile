@@ -90,7 +90,7 @@ test-e2e: controlplane emulator build ## Run the end-to-end tests: the binary, a
 	@go test -v -count=1 -timeout 40m $(GOTESTFLAGS) ./test/e2e/... $(E2EFLAGS)
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## Run golangci-lint, the import-direction rules included
+lint: $(GOLANGCI_LINT) ## Run golangci-lint: import direction, lengths, errors, API conventions
 	$(GOLANGCI_LINT) run ./...
 
 .PHONY: verify
@@ -148,7 +148,7 @@ $(CONTROLLER_GEN): hack/tools/go.mod hack/tools/go.sum
 	@cd hack/tools && CGO_ENABLED=0 go build -trimpath -o ../../$@ sigs.k8s.io/controller-tools/cmd/controller-gen
 	@touch $@
 
-$(GOLANGCI_LINT): hack/tools/go.mod hack/tools/go.sum
+$(GOLANGCI_LINT): hack/tools/go.mod hack/tools/go.sum hack/tools/golangci-lint/main.go
 	@$(say) "building golangci-lint (about 2 minutes the first time)"
-	@cd hack/tools && CGO_ENABLED=0 go build -trimpath -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@cd hack/tools && CGO_ENABLED=0 go build -trimpath -o ../../$@ ./golangci-lint
 	@touch $@
