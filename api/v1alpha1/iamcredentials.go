@@ -16,7 +16,7 @@ const (
 // AccessKeyAge declares how old an active access key may be.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.state)",message="accessKeyAge needs state: write state: Enabled, or leave accessKeyAge out to keep it unmanaged"
-// +kubebuilder:validation:XValidation:rule="!has(self.state) || self.state == 'Enabled'",message="accessKeyAge cannot be Disabled: keys are never made older on purpose; leave the section out"
+// +kubebuilder:validation:XValidation:rule="!has(self.state) || self.state == 'Enabled'",message="accessKeyAge cannot be Disabled: it declares a limit, not a switch; leave the section out"
 type AccessKeyAge struct {
 	ControlSpec `json:",inline"`
 
@@ -84,7 +84,7 @@ const (
 // UnusedCredentials declares how long a password or access key may go unused.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.state)",message="unusedCredentials needs state: write state: Enabled, or leave unusedCredentials out to keep it unmanaged"
-// +kubebuilder:validation:XValidation:rule="!has(self.state) || self.state == 'Enabled'",message="unusedCredentials cannot be Disabled: credentials are never left unused on purpose; leave the section out"
+// +kubebuilder:validation:XValidation:rule="!has(self.state) || self.state == 'Enabled'",message="unusedCredentials cannot be Disabled: it declares a limit, not a switch; leave the section out"
 type UnusedCredentials struct {
 	ControlSpec `json:",inline"`
 
