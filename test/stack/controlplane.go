@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// parentVariable tells the built kube-apiserver and etcd which process they end with.
-const parentVariable = "PLUMBLINE_PARENT_PID"
+// outliveVariable keeps the built kube-apiserver and etcd from ending with the process that started them.
+const outliveVariable = "PLUMBLINE_OUTLIVE"
 
 // ControlPlaneOptions say how a control plane is started. The zero value is a control plane without CRDs.
 type ControlPlaneOptions struct {
@@ -132,12 +131,12 @@ func (c *ControlPlane) openLog(name string) (*os.File, error) {
 }
 
 func (c *ControlPlane) start(outlive bool) error {
-	if !outlive {
+	if outlive {
 		// envtest starts the servers itself and passes this environment on; they look at it once, at their start.
-		if err := os.Setenv(parentVariable, strconv.Itoa(os.Getpid())); err != nil {
+		if err := os.Setenv(outliveVariable, "1"); err != nil {
 			return fmt.Errorf("starting the control plane: %w", err)
 		}
-		defer os.Unsetenv(parentVariable) //nolint:errcheck // fails only for names that cannot be set
+		defer os.Unsetenv(outliveVariable) //nolint:errcheck // fails only for names that cannot be set
 	}
 	config, err := c.env.Start()
 	if err != nil {

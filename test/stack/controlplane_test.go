@@ -52,6 +52,21 @@ func TestControlPlane(t *testing.T) {
 	t.Run("admission policies refuse with their sentence", func(t *testing.T) { checkAdmissionPolicy(ctx, t, plane) })
 }
 
+func TestControlPlaneThatDoesNotStart(t *testing.T) {
+	t.Run("without binaries the error names the command that builds them", func(t *testing.T) {
+		_, err := StartControlPlane(ControlPlaneOptions{Assets: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), "make controlplane") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a server that ends is an error with the end of its log", func(t *testing.T) {
+		_, err := StartControlPlane(ControlPlaneOptions{Flags: map[string]string{"no-such-flag": "true"}})
+		if err == nil || !strings.Contains(err.Error(), "unknown flag: --no-such-flag") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func checkServiceAccount(ctx context.Context, t *testing.T, plane *ControlPlane) {
 	kubectl, err := plane.AsServiceAccount("default", "reader")
 	if err != nil {

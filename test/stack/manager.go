@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 )
 
 // ManagerOptions say how the manager is started. Kubeconfig and Emulator are required.
@@ -100,6 +102,36 @@ func (m *Manager) Stop(ctx context.Context) error { return m.process.stop(ctx) }
 
 // Wait waits until the manager ends by itself. An exit code other than 0 is an error.
 func (m *Manager) Wait(ctx context.Context) error { return m.process.result(ctx) }
+
+// AwaitReady waits until an address of the manager answers 200, "http://127.0.0.1:PORT/readyz" as its flags have it. A
+// manager that ends meanwhile is an error with the end of its log.
+func (m *Manager) AwaitReady(ctx context.Context, url string) error {
+	client := &http.Client{Transport: &http.Transport{Proxy: nil}, Timeout: 5 * time.Second}
+	for {
+		if answers(ctx, client, url) {
+			return nil
+		}
+		select {
+		case <-m.process.done:
+			return errors.Join(errors.New("the manager ended before it was ready"), m.process.result(ctx))
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the manager to be ready: %w; the end of its log:\n%s", ctx.Err(), m.Tail(20))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func answers(ctx context.Context, client *http.Client, url string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+}
 
 // Done is closed when the manager has ended.
 func (m *Manager) Done() <-chan struct{} { return m.process.done }

@@ -2,10 +2,13 @@ package stack
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -81,6 +84,26 @@ func TestManager(t *testing.T) {
 		manager := startStandIn(t, `echo what went wrong; exit 3`)
 		err := manager.Wait(ctx)
 		if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "what went wrong") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("AwaitReady waits for an answer of 200", func(t *testing.T) {
+		var asked atomic.Int32
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if asked.Add(1) < 3 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}))
+		t.Cleanup(server.Close)
+		manager := startStandIn(t, `while :; do sleep 0.05; done`)
+		if err := manager.AwaitReady(ctx, server.URL); err != nil || asked.Load() != 3 {
+			t.Errorf("asked %d times, got %v", asked.Load(), err)
+		}
+	})
+	t.Run("AwaitReady gives up on a manager that ended", func(t *testing.T) {
+		manager := startStandIn(t, `echo no such flag; exit 2`)
+		err := manager.AwaitReady(ctx, "http://127.0.0.1:1")
+		if err == nil || !strings.Contains(err.Error(), "no such flag") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -5,22 +5,20 @@ package lifeline
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 )
 
-// Hold ties this process to its parent when PLUMBLINE_PARENT_PID names that parent. Without it, or where the value was
-// inherited from further up, nothing changes.
+// Hold ties this process to its parent, unless PLUMBLINE_OUTLIVE is 1.
 func Hold() {
 	parent := os.Getppid()
-	if os.Getenv("PLUMBLINE_PARENT_PID") != strconv.Itoa(parent) {
+	if os.Getenv("PLUMBLINE_OUTLIVE") == "1" {
 		return
 	}
 	go func() {
 		for os.Getppid() == parent {
 			time.Sleep(500 * time.Millisecond)
 		}
-		fmt.Fprintf(os.Stderr, "the process %d that started this one is gone\n", parent)
+		fmt.Fprintf(os.Stderr, "the process %d that started this one is gone; PLUMBLINE_OUTLIVE=1 lets it stay\n", parent)
 		os.Exit(1)
 	}()
 }
