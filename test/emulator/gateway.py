@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import sys
 import threading
 import traceback
 from typing import Any, Callable, Iterable
 
+from moto import backends
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
@@ -104,28 +106,32 @@ class Gateway:
 
     def _forward(self, call: Call) -> Answer:
         """Lets moto answer."""
+        missing = AWSError("NotImplementedByEmulator", f"neither moto nor the emulator's extension has {call.service} {call.operation}")
+        if not _has_backend(call.service):
+            return self._missing(call, missing)
         captured: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Callable[[bytes], None]:
             captured[:] = [int(status.split()[0]), headers]
             return lambda _data: None
 
-        missing = AWSError("NotImplementedByEmulator", f"neither moto nor the emulator's extension has {call.service} {call.operation}")
         try:
             body = b"".join(self._moto(call.moto_environ(), start_response))
         except NotImplementedError:
-            return self._error(call, missing)
-        except (KeyError, AttributeError, TypeError, AssertionError):
-            if not _has_backend(call.service):
-                return self._error(call, missing)
-            raise
+            return self._missing(call, missing)
         status, headers = captured
         content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
         if status in (404, 405) and content_type.startswith("text/html") and (not body or b"<title>" in body):
             if call.method != "HEAD" and not (call.service == "s3" and not body):
-                return self._error(call, missing)
-        headers = [(name, value) for name, value in headers if name.lower() not in ("content-length", "x-amzn-requestid", "connection")]
+                return self._missing(call, missing)
+        dropped = {"x-amzn-requestid", "connection"} | ({"content-length"} if call.method != "HEAD" else set())
+        headers = [(name, value) for name, value in headers if name.lower() not in dropped]
         return self._answer(call, status, headers, body)
+
+    def _missing(self, call: Call, error: AWSError) -> Answer:
+        assert call.entry is not None
+        call.entry.executed = False
+        return self._error(call, error)
 
     def _answer(self, call: Call, status: int, headers: dict[str, str] | list[tuple[str, str]], body: bytes) -> Answer:
         pairs = [(name, str(value)) for name, value in (headers.items() if isinstance(headers, dict) else headers)]
@@ -133,7 +139,8 @@ class Gateway:
         if call.service in ("s3", "s3control"):
             pairs = [pair for pair in pairs if pair[0].lower() not in ("x-amz-request-id", "x-amz-id-2")]
             pairs += [("x-amz-request-id", call.request_id), ("x-amz-id-2", "emulator")]
-        pairs.append(("Content-Length", str(len(body))) if call.method != "HEAD" else ("Content-Length", "0"))
+        if not any(name.lower() == "content-length" for name, _ in pairs):
+            pairs.append(("Content-Length", "0" if call.method == "HEAD" else str(len(body))))
         return Answer(status, pairs, body)
 
     def _error(self, call: Call, error: AWSError) -> Answer:
@@ -156,10 +163,13 @@ _REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 
             429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable"}
 
 
-def _has_backend(service: str) -> bool:
-    from moto import backends
+_MOTO_NAMES = {"monitoring": "cloudwatch", "lambda": "awslambda", "elasticloadbalancing": "elbv2", "email": "ses", "states": "stepfunctions",
+               "tagging": "resourcegroupstaggingapi", "elasticmapreduce": "emr", "sso": "ssoadmin", "servicequotas": "servicequotas"}
 
-    return service.replace("-", "") in backends.list_of_moto_modules() or service == "monitoring"
+
+@functools.cache
+def _has_backend(service: str) -> bool:
+    return _MOTO_NAMES.get(service, service.replace("-", "")) in backends.list_of_moto_modules()
 
 
 def _moto_error(exception: Exception) -> AWSError | None:

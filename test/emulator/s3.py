@@ -331,6 +331,23 @@ def put_bucket_acl(request: Request) -> Answer:
     return request.forward()
 
 
+@operation("s3", "GetObjectLockConfiguration")
+def get_object_lock_configuration(request: Request) -> dict[str, Any]:
+    bucket = _bucket(request)
+    if not bucket.object_lock_enabled:
+        raise AWSError("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket",
+                       BucketName=bucket.name)
+    answer: dict[str, Any] = {"ObjectLockEnabled": "Enabled"}
+    if bucket.default_lock_mode:
+        retention: dict[str, Any] = {"Mode": bucket.default_lock_mode}
+        if bucket.default_lock_years:
+            retention["Years"] = int(bucket.default_lock_years)
+        elif bucket.default_lock_days:
+            retention["Days"] = int(bucket.default_lock_days)
+        answer["Rule"] = {"DefaultRetention": retention}
+    return {"ObjectLockConfiguration": answer}
+
+
 @operation("s3", "PutBucketVersioning")
 def put_bucket_versioning(request: Request) -> Answer:
     bucket = _bucket(request)

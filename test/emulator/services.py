@@ -1,3 +1,3 @@
 """Imports every service module, which registers its handlers."""
 
-from . import ec2, guardduty, iam, organizations, s3, s3control, sts  # noqa: F401
+from . import cloudtrail, ec2, guardduty, iam, kms, organizations, s3, s3control, sts  # noqa: F401
