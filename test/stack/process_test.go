@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +34,11 @@ func playParent(kind string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println("started", plane.Config.Host)
+		address, err := url.Parse(plane.Config.Host)
+		if err != nil {
+			return err
+		}
+		fmt.Println("started", address.Host)
 		return nil
 	}
 	child, err := startProcess(exec.Command("sleep", "300"), filepath.Join(os.Getenv("STACK_DIR"), "log"), false)
@@ -64,6 +69,9 @@ func TestChildrenEndWithTheirParent(t *testing.T) {
 			t.Skip("only the servers built from hack/controlplane watch their parent")
 		}
 		address := killParent(t, "controlplane")
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			t.Fatal(err)
+		}
 		await(t, "the API server ends", func() bool {
 			connection, err := net.Dial("tcp", address)
 			if err == nil {
