@@ -28,6 +28,7 @@ var actions = map[string]string{
 	"GuardDuty.CreateDetector":                    "guardduty:CreateDetector",
 	"GuardDuty.CreateMembers":                     "guardduty:CreateMembers",
 	"GuardDuty.DescribeOrganizationConfiguration": "guardduty:DescribeOrganizationConfiguration",
+	"GuardDuty.DisableOrganizationAdminAccount":   "guardduty:DisableOrganizationAdminAccount",
 	"GuardDuty.EnableOrganizationAdminAccount":    "guardduty:EnableOrganizationAdminAccount",
 	"GuardDuty.GetAdministratorAccount":           "guardduty:GetAdministratorAccount",
 	"GuardDuty.GetDetector":                       "guardduty:GetDetector",

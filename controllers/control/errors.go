@@ -111,6 +111,8 @@ func Explain(err error) (reason, message string) {
 		}
 	}
 	switch {
+	case errors.Is(err, ErrManagedByPolicy):
+		reason, next = ReasonManagedByOrganizationPolicy, "an AWS Organizations policy decides this: change the policy, or leave the setting out of the baseline"
 	case IsDeniedBySCP(err):
 		reason, next = ReasonDeniedBySCP, "a service control policy refuses "+action+": change the policy or exclude the region"
 	case IsAccessDenied(err):
@@ -128,6 +130,10 @@ func Explain(err error) (reason, message string) {
 	}
 	return reason, Bounded(what, 300) + " — " + next
 }
+
+// ErrManagedByPolicy marks a change that AWS refuses because an AWS Organizations policy (not a service control policy)
+// decides the setting. Trying again is of no use.
+var ErrManagedByPolicy = errors.New("an AWS Organizations policy manages the setting")
 
 // ErrUnexpected marks an answer of AWS that lacks what it must have.
 var ErrUnexpected = errors.New("unexpected answer")
