@@ -26,16 +26,18 @@ const (
 // ErrNotFound says that the account has no such alias in the region.
 var ErrNotFound = errors.New("no such key")
 
+// aliasesPerPage is the most that one page of ListAliases holds.
+const aliasesPerPage = 100
+
 // Aliases reads a region's aliases: from alias name ("alias/...") to key id. Aliases without a key are left out.
 var Aliases = control.Read[map[string]string]{
 	Key:     "kms.aliases",
 	Actions: []string{"kms:ListAliases"},
 	Do: func(ctx context.Context, t *control.Target) (map[string]string, error) {
 		found := map[string]string{}
-		pages := kms.NewListAliasesPaginator(kms.NewFromConfig(t.AWS), &kms.ListAliasesInput{},
-			func(o *kms.ListAliasesPaginatorOptions) { o.StopOnDuplicateToken = true })
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+		api := kms.NewFromConfig(t.AWS)
+		for in := (&kms.ListAliasesInput{Limit: aws.Int32(aliasesPerPage)}); ; {
+			page, err := api.ListAliases(ctx, in)
 			if err != nil {
 				return nil, fmt.Errorf("listing aliases: %w", err)
 			}
@@ -44,8 +46,14 @@ var Aliases = control.Read[map[string]string]{
 					found[aws.ToString(a.AliasName)] = id
 				}
 			}
+			switch aws.ToString(page.NextMarker) {
+			case "":
+				return found, nil
+			case aws.ToString(in.Marker):
+				return nil, control.Unexpected("ListAliases", "a new page: its marker repeats")
+			}
+			in.Marker = page.NextMarker
 		}
-		return found, nil
 	},
 }
 
