@@ -82,9 +82,9 @@ class EmulatorTest(unittest.TestCase):
                                          Tags=[{"Key": "emulator:account-id", "Value": account}])
         return organizations.list_roots()["Roots"][0]["Id"]
 
-    def refused(self, code: str, function: Any, **arguments: Any) -> ClientError:
+    def refused(self, code: str, function: Any, *positional: Any, **arguments: Any) -> ClientError:
         with self.assertRaises(ClientError) as caught:
-            function(**arguments)
+            function(*positional, **arguments)
         self.assertEqual(caught.exception.response["Error"]["Code"], code)
         return caught.exception
 
