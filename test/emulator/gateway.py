@@ -37,6 +37,8 @@ class Gateway:
         path = environ.get("PATH_INFO", "")
         if path.startswith("/plumbline/") and self.control is not None:
             return self.control(environ, start_response)
+        if path == "/moto-api/reset":
+            self.reset()
         if path.startswith("/moto-api"):
             return self._moto(environ, start_response)
         call = Call(environ, self.settings)

@@ -156,7 +156,8 @@ class IAMTest(EmulatorTest):
         entries: list[dict[str, Any]] = [{"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "boolean"}
                                          for name, value in (("aws:MultiFactorAuthPresent", mfa), ("aws:ViaAWSService", "false"))]
         answer = self.iam.simulate_principal_policy(PolicySourceArn=f"arn:aws:iam::{ONE}:user/eng/alice", ActionNames=list(actions),
-                                                    PolicyInputList=policies or [], ContextEntries=entries, **({"ResourceArns": resources} if resources else {}))
+                                                    PolicyInputList=policies or [], ContextEntries=entries,
+                                                    **({"ResourceArns": resources} if resources else {}))
         return [result["EvalDecision"] for result in answer["EvaluationResults"]]
 
     def test_the_simulator(self) -> None:

@@ -10,7 +10,6 @@ import functools
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 from botocore.exceptions import UnknownServiceError
 from moto.core.model import OperationModel, ServiceModel
@@ -153,7 +152,3 @@ def serialize(operation: OperationModel, result: dict[str, Any], request_id: str
     answer = serializer.serialize(result)
     body = answer["body"]
     return answer["status_code"], dict(answer["headers"]), body.encode() if isinstance(body, str) else body
-
-
-def unquote_label(value: str) -> str:
-    return unquote(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from .calls import Answer, Call
+from .errors import AWSError
 
 Handler = Callable[["Request"], "dict[str, Any] | Answer | None"]
 
@@ -30,6 +31,10 @@ class Request:
         return self.call.params.get(name, default)
 
     def __getitem__(self, name: str) -> Any:
+        """A required parameter."""
+        if name not in self.call.params:
+            raise AWSError("ValidationError" if self.call.protocol in ("query", "ec2") else "ValidationException",
+                           f"1 validation error detected: Value at '{name[0].lower()}{name[1:]}' failed to satisfy constraint: Member must not be null")
         return self.call.params[name]
 
 

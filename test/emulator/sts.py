@@ -58,7 +58,7 @@ def _trusted(request: Request, role: Any) -> bool:
 
 @operation("sts", "AssumeRole")
 def assume_role(request: Request) -> dict[str, Any]:
-    arn, name, duration = request["RoleArn"], request["RoleSessionName"], request.get("DurationSeconds", 3600)
+    arn, name, duration = request["RoleArn"], request["RoleSessionName"], request.get("DurationSeconds") or 3600
     found = _ROLE_ARN.match(arn)
     if found is None:
         raise AWSError("ValidationError", f"{arn} is invalid")
