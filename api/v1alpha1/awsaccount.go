@@ -66,8 +66,8 @@ type AccountRoles struct {
 	// +kubebuilder:validation:Pattern=`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9_+=,.@/-]+$`
 	Enforce string `json:"enforce,omitempty"`
 
-	// auditFromACK takes the audit role from ACK's ConfigMap ack-role-account-map in the namespace that the manager's flag
-	// --ack-namespace names. ACK's roles may write, so the account then has no read-only role of its own. The enforce role is
+	// auditFromACK takes the audit role from ACK's ConfigMap ack-role-account-map; the manager must run with
+	// --ack-role-account-map. ACK's roles may write, so the account then has no read-only role of its own. The enforce role is
 	// never taken from there. Default false.
 	// +optional
 	AuditFromACK bool `json:"auditFromACK,omitempty"`

@@ -40,8 +40,12 @@ type Member struct {
 // maxPages bounds every listing: an answer that repeats its token for ever ends as an error.
 const maxPages = 10_000
 
-// ReadOrganization reads the organization through a session in the account it is read from.
-func ReadOrganization(ctx context.Context, s *Session) (*Organization, error) {
+// ReadOrganization reads the organization through its audit role in the account it is read from.
+func (c *Cloud) ReadOrganization(ctx context.Context, from Account) (*Organization, error) {
+	s := c.Session(from, nil)
+	if err := s.Reach(ctx); err != nil {
+		return nil, err
+	}
 	// The SDK sends Organizations to its partition's one endpoint, whatever the region.
 	api := organizations.NewFromConfig(s.Config(control.HomeRegion(s.owner.Partition), DiscoveryReads))
 	about, err := api.DescribeOrganization(ctx, &organizations.DescribeOrganizationInput{})
@@ -215,8 +219,9 @@ func ousFromPaths(paths []string) []string {
 	return ids
 }
 
-// ReadTags reads the AWS tags of one account.
-func ReadTags(ctx context.Context, s *Session, account string) (map[string]string, error) {
+// ReadTags reads the AWS tags of one account, through the account the organization is read from.
+func (c *Cloud) ReadTags(ctx context.Context, from Account, account string) (map[string]string, error) {
+	s := c.Session(from, nil)
 	api := organizations.NewFromConfig(s.Config(control.HomeRegion(s.owner.Partition), DiscoveryReads))
 	tags := map[string]string{}
 	err := pages("ListTagsForResource", func(token *string) (*string, error) {

@@ -177,6 +177,9 @@ type Drift struct {
 	Fields []Field
 	// Risk is that of this change; zero means the control's.
 	Risk Risk
+	// Weakens marks a change that lowers security: a setting to Disabled, a lower floor, auto-enable to NONE. It is at least
+	// Disruptive and waits for an approval in every mode. A section whose state is Disabled weakens by itself.
+	Weakens bool
 	// Before is what is there and After what will be written, as the control reads them. An approval covers both.
 	Before, After json.RawMessage
 }
@@ -256,6 +259,9 @@ func (b Bound) RiskOf(d Drift) Risk {
 	}
 	return b.Risk
 }
+
+// Weakens says whether putting d right lowers security.
+func (b Bound) Weakens(d Drift) bool { return d.Weakens || b.Spec.State == v1alpha1.Disabled }
 
 // JSON encodes a before or after value. The values are plain structs of the controls, which always encode.
 func JSON(v any) json.RawMessage {

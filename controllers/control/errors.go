@@ -123,6 +123,8 @@ func Explain(err error) (reason, message string) {
 		reason, next = ReasonThrottled, action+" is throttled; tried again by itself"
 	case errors.Is(err, ErrUnexpected):
 		reason, next = ReasonUnexpectedData, "AWS answered "+action+" with something that cannot be read; tried again by itself"
+	case call == nil && Code(err) == "":
+		return v1alpha1.RowReadFailed, Bounded(what, 300) // no call failed: the control says what is wrong
 	case Code(err) == "":
 		reason, next = ReasonDidNotAnswer, action+" got no answer; tried again by itself"
 	default:

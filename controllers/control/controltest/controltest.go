@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/cloud/cloudtest"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
@@ -176,8 +175,8 @@ func (h *harness[S]) checkFinding(f control.Finding) {
 	if risk > h.control.Risk {
 		h.t.Errorf("the drift of %s is %s, above the control's %s", f.Resource, risk, h.control.Risk)
 	}
-	if h.Want.Section().State == v1alpha1.Disabled && risk < control.Disruptive {
-		h.t.Errorf("turning %s off weakens security and is %s", f.Resource, risk)
+	if bound.Weakens(f.Drift) && risk < control.Disruptive {
+		h.t.Errorf("the change of %s weakens security and is %s", f.Resource, risk)
 	}
 	if h.control.Undo == nil && risk < control.Irreversible {
 		h.t.Errorf("the change of %s is %s and cannot be undone", f.Resource, risk)

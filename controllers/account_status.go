@@ -1,0 +1,195 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+func findCondition(all []metav1.Condition, conditionType string) *metav1.Condition {
+	return meta.FindStatusCondition(all, conditionType)
+}
+
+// conditions sets and removes conditions of one object at one generation.
+type conditions struct {
+	all        *[]metav1.Condition
+	generation int64
+	now        time.Time
+}
+
+func (c conditions) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(c.all, metav1.Condition{
+		Type: conditionType, Status: status, Reason: reason, Message: control.Bounded(message, 1024),
+		ObservedGeneration: c.generation, LastTransitionTime: metav1.NewTime(c.now.UTC().Truncate(time.Second)),
+	})
+}
+
+// only sets a condition that is present only while true.
+func (c conditions) only(when bool, conditionType, reason, message string) {
+	if when {
+		c.set(conditionType, metav1.ConditionTrue, reason, message)
+		return
+	}
+	meta.RemoveStatusCondition(c.all, conditionType)
+}
+
+// setConditions works out the account's state and conditions from its counts.
+func setConditions(s *v1alpha1.AWSAccountStatus, w world, p plan, regionsErr error) {
+	c := conditions{&s.Conditions, w.account.Generation, w.now}
+	pending, failed := p.pending(), int32(0)
+	for _, b := range s.Baselines {
+		failed += b.Failed
+	}
+	c.set(v1alpha1.ConditionReachable, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "the audit role was assumed")
+	c.only(pending > 0, v1alpha1.ConditionReconciling, v1alpha1.ReasonPending, fmt.Sprintf("%d checks are not looked at yet", pending))
+	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionStalled)
+	unknown := p.unknownRegions()
+	c.only(len(unknown) > 0, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonUnknownRegion,
+		"not enabled in this account: "+strings.Join(unknown, ", ")+" — enable the region or take it out of regions.include")
+	switch {
+	case regionsErr != nil:
+		_, message := control.Explain(regionsErr)
+		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRegionsUnreadable, "the enabled regions cannot be read: "+message)
+	case failed > 0:
+		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRemediationFailed,
+			fmt.Sprintf("changes of %d checks were tried and failed; see status.drift", failed))
+	default:
+		c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "the account is observed")
+	}
+	s.State = setCompliant(c, s, pending)
+}
+
+// setCompliant sets the Compliant condition from the counts and returns the state in one word.
+func setCompliant(c conditions, s *v1alpha1.AWSAccountStatus, pending int32) v1alpha1.AccountState {
+	n := s.Checks
+	switch {
+	case n.Drifted > 0:
+		c.set(v1alpha1.ConditionCompliant, metav1.ConditionFalse, v1alpha1.ReasonDrifted,
+			fmt.Sprintf("%d of %d checks have drifted", n.Drifted, n.Total))
+		return v1alpha1.AccountDrifted
+	case pending > 0 && n.Unknown <= pending:
+		c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonPending,
+			fmt.Sprintf("%d of %d checks are not looked at yet", pending, n.Total))
+		return v1alpha1.AccountPending
+	case n.Unknown > 0:
+		c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonChecksUnknown,
+			fmt.Sprintf("%d of %d checks could not be told; see status.controls", n.Unknown, n.Total))
+		return v1alpha1.AccountUnknown
+	case n.Total == 0:
+		c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonNoChecks, "no baseline has a check in this account")
+		return v1alpha1.AccountUnknown
+	case len(s.DeniedRegions) > 0:
+		c.set(v1alpha1.ConditionCompliant, metav1.ConditionTrue, v1alpha1.ReasonCompliantExceptDenied,
+			"all checks hold; a service control policy refuses "+strings.Join(s.DeniedRegions, ", ")+
+				" — leave these out with regions: {exclude: ["+strings.Join(s.DeniedRegions, ", ")+"]}")
+		return v1alpha1.AccountCompliant
+	}
+	c.set(v1alpha1.ConditionCompliant, metav1.ConditionTrue, v1alpha1.ReasonAllChecksHold, fmt.Sprintf("all %d checks hold or are excused", n.Total))
+	return v1alpha1.AccountCompliant
+}
+
+// pending is the number of checks that were never looked at with today's settings.
+func (p plan) pending() int32 {
+	var n int32
+	for _, r := range p.rows {
+		for _, c := range r.checks {
+			if !c.known {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (p plan) unknownRegions() []string {
+	var all []string
+	for _, r := range p.rows {
+		for _, region := range r.unknownRegions {
+			all = append(all, region+" ("+r.key()+")")
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// unreachableStatus keeps what was last seen and counts every check as unknown.
+func unreachableStatus(w world, p plan, err error) v1alpha1.AWSAccountStatus {
+	s := *w.account.Status.DeepCopy()
+	s.ObservedGeneration = w.account.Generation
+	s.Name, s.OrganizationPath = w.account.Annotations[v1alpha1.AnnotationName], w.account.Annotations[v1alpha1.AnnotationOUPath]
+	s.State = v1alpha1.AccountUnreachable
+	s.Checks, s.Baselines = v1alpha1.CheckCounts{}, nil
+	for _, r := range p.rows {
+		row := v1alpha1.AccountBaseline{Kind: r.kind, Name: r.name}
+		if r.stored != nil {
+			row = *r.stored.DeepCopy()
+		}
+		n := int32(len(r.checks)) //nolint:gosec // a plan has far fewer checks than an int32 counts
+		row.Checks = v1alpha1.CheckCounts{Total: n, Unknown: n, Overridden: r.overridden}
+		s.Baselines = append(s.Baselines, row)
+		s.Checks.Add(row.Checks)
+	}
+	s.Summary = fmt.Sprintf("0/%d", s.Checks.Total)
+	reason, message := whyUnreachable(err)
+	c := conditions{&s.Conditions, w.account.Generation, w.now}
+	c.set(v1alpha1.ConditionReachable, metav1.ConditionFalse, reason, message)
+	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnreachable, message)
+	c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonUnreachable, "the account cannot be entered; rows show what was last seen")
+	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReconciling)
+	return s
+}
+
+func whyUnreachable(err error) (reason, message string) {
+	if errors.Is(err, cloud.ErrWrongAccount) {
+		return v1alpha1.ReasonWrongAccount, control.Bounded(err.Error(), 400) + " — nothing is called with them; mend the role ARN"
+	}
+	var call *control.CallError
+	if errors.As(err, &call) && control.IsAccessDenied(err) {
+		return v1alpha1.ReasonRoleRefused, fmt.Sprintf("sts:AssumeRole of %s was refused (%s) — deploy the member roles of config/iam there, "+
+			"and check that the trust policy names the manager's identity and the external id", call.Role, control.Code(err))
+	}
+	_, message = control.Explain(err)
+	return v1alpha1.ReasonUnreachable, message
+}
+
+// absentStatus marks an account that left the organization, or that AWS suspended or is closing. It is not touched.
+func absentStatus(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStatus {
+	s := *a.Status.DeepCopy()
+	s.ObservedGeneration = a.Generation
+	s.Name, s.OrganizationPath = a.Annotations[v1alpha1.AnnotationName], a.Annotations[v1alpha1.AnnotationOUPath]
+	s.Checks, s.Summary, s.Baselines, s.Controls, s.Drift, s.DriftedResources = v1alpha1.CheckCounts{}, "0/0", nil, nil, nil, 0
+	reason, message := v1alpha1.ReasonSuspendedByAWS, "the account's state in AWS Organizations is "+a.Annotations[v1alpha1.AnnotationState]+"; it is not touched"
+	s.State = v1alpha1.AccountSuspended
+	if a.Annotations[v1alpha1.AnnotationState] == stateLeft {
+		s.State, reason, message = v1alpha1.AccountLeft, v1alpha1.ReasonLeft, "the account is no longer in the organization; it is not touched"
+	}
+	c := conditions{&s.Conditions, a.Generation, now}
+	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, reason, message)
+	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReachable)
+	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReconciling)
+	c.only(true, v1alpha1.ConditionStalled, reason, message)
+	return s
+}
+
+// withoutOrganization says that nothing tells how to enter the account.
+func withoutOrganization(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStatus {
+	s := *a.Status.DeepCopy()
+	s.ObservedGeneration = a.Generation
+	message := "there is no AWSOrganization; create one to say how accounts are entered (config/samples)"
+	c := conditions{&s.Conditions, a.Generation, now}
+	s.State = v1alpha1.AccountUnknown
+	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoOrganization, message)
+	c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonNoOrganization, message)
+	c.only(true, v1alpha1.ConditionStalled, v1alpha1.ReasonNoOrganization, message)
+	return s
+}

@@ -1,0 +1,124 @@
+package controllers
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// worstAccounts is the number of accounts that a baseline names.
+const worstAccounts = 10
+
+// status writes the sums into a baseline's status.
+func (s *sum) status(out *v1alpha1.BaselineStatus, generation int64, allowWrites bool, now time.Time) {
+	spec, _ := s.object.Common()
+	out.ObservedGeneration, out.Revision = generation, s.revision
+	out.Mode = s.mode(spec)
+	out.Accounts, out.Compliant, out.Drifted, out.Unknown = s.selected, s.compliant, s.drifted, s.unknown
+	out.Checks = s.checks
+	out.Controls, out.WorstAccounts = s.controlCounts(), s.worstOnes()
+	if s.answered {
+		out.LastHandledReconcileAt = s.token
+	}
+	c := conditions{&out.Conditions, generation, now}
+	out.State = s.compliance(c)
+	s.readiness(c, spec, allowWrites)
+}
+
+// mode is what MODE shows: Enforce when anything is enforced, and Audit while suspended.
+func (s *sum) mode(spec *v1alpha1.BaselineSpec) v1alpha1.Mode {
+	if s.enforces(spec) && !spec.Suspend {
+		return v1alpha1.ModeEnforce
+	}
+	return v1alpha1.ModeAudit
+}
+
+func (s *sum) enforces(spec *v1alpha1.BaselineSpec) bool {
+	return slices.ContainsFunc(s.controls, func(b control.Bound) bool { return spec.EffectiveMode(b.Spec) == v1alpha1.ModeEnforce })
+}
+
+func (s *sum) controlCounts() []v1alpha1.BaselineControlCount {
+	var all []v1alpha1.BaselineControlCount
+	for _, n := range s.perControl {
+		if n.Drifted+n.Unknown+n.Excepted > 0 {
+			all = append(all, *n)
+		}
+	}
+	slices.SortFunc(all, func(a, b v1alpha1.BaselineControlCount) int { return strings.Compare(a.Control, b.Control) })
+	return all
+}
+
+func (s *sum) worstOnes() []v1alpha1.BaselineAccountCount {
+	slices.SortFunc(s.worst, func(a, b v1alpha1.BaselineAccountCount) int {
+		return cmp.Or(cmp.Compare(b.Drifted, a.Drifted), cmp.Compare(b.Unknown, a.Unknown), strings.Compare(a.Account, b.Account))
+	})
+	return s.worst[:min(len(s.worst), worstAccounts)]
+}
+
+// compliance sets Compliant and Reconciling, and returns the state in one word.
+func (s *sum) compliance(c conditions) v1alpha1.BaselineState {
+	c.only(s.pending > 0, v1alpha1.ConditionReconciling, v1alpha1.ReasonPending,
+		fmt.Sprintf("%d of %d accounts are not looked at yet with these settings", s.pending, s.selected))
+	overridden := s.checks.Overridden
+	c.only(overridden > 0, v1alpha1.ConditionOverridden, v1alpha1.ReasonOverriddenByPriority,
+		fmt.Sprintf("%d checks are decided by %s %s, which has the higher priority or the name that sorts first", overridden, s.kind.Name, s.overriddenBy))
+	set := func(status metav1.ConditionStatus, reason, format string, args ...any) {
+		c.set(v1alpha1.ConditionCompliant, status, reason, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case s.drifted > 0 && s.failed > 0:
+		set(metav1.ConditionFalse, v1alpha1.ReasonRemediationFailed, "%d of %d accounts have drifted; changes failed in %d", s.drifted, s.selected, s.failed)
+		return v1alpha1.BaselineDrifted
+	case s.drifted > 0:
+		set(metav1.ConditionFalse, v1alpha1.ReasonDrifted, "%d of %d accounts have drifted", s.drifted, s.selected)
+		return v1alpha1.BaselineDrifted
+	case s.pending > 0:
+		set(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d of %d accounts are not looked at yet with these settings", s.pending, s.selected)
+		return v1alpha1.BaselinePending
+	case s.selected == 0:
+		set(metav1.ConditionUnknown, v1alpha1.ReasonNoAccountSelected, "no account is selected")
+		return v1alpha1.BaselineUnknown
+	case s.unreachable > 0 && s.unreachable == s.unknown:
+		set(metav1.ConditionUnknown, v1alpha1.ReasonSelectedAccountsUnreachable, "%d of %d accounts cannot be entered", s.unreachable, s.selected)
+		return v1alpha1.BaselineUnknown
+	case s.unknown > 0:
+		set(metav1.ConditionUnknown, v1alpha1.ReasonChecksUnknown, "in %d of %d accounts something could not be told", s.unknown, s.selected)
+		return v1alpha1.BaselineUnknown
+	case s.checks.Total == 0 && overridden > 0:
+		set(metav1.ConditionUnknown, v1alpha1.ReasonOverriddenByPriority, "every check is decided by another baseline")
+		return v1alpha1.BaselineOverridden
+	case s.checks.Total == 0:
+		set(metav1.ConditionUnknown, v1alpha1.ReasonNoChecks, "there is nothing to check in the selected accounts and regions")
+		return v1alpha1.BaselineUnknown
+	}
+	set(metav1.ConditionTrue, v1alpha1.ReasonAllChecksHold, "all %d checks in %d accounts hold or are excused", s.checks.Total, s.selected)
+	return v1alpha1.BaselineCompliant
+}
+
+// readiness sets Ready and Enforcing.
+func (s *sum) readiness(c conditions, spec *v1alpha1.BaselineSpec, allowWrites bool) {
+	if s.organization.ManagementAccount == "" {
+		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoOrganization, "there is no AWSOrganization; create one (config/samples)")
+	} else {
+		c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "the spec is accepted and the numbers are current")
+	}
+	switch {
+	case !s.enforces(spec):
+		meta.RemoveStatusCondition(c.all, v1alpha1.ConditionEnforcing)
+	case spec.Suspend:
+		c.set(v1alpha1.ConditionEnforcing, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "spec.suspend is true; reported as in Audit")
+	case !allowWrites:
+		c.set(v1alpha1.ConditionEnforcing, metav1.ConditionFalse, v1alpha1.ReasonWritesDisabled,
+			"the manager runs without --allow-writes and changes nothing; start it with --allow-writes once the reported drift is what you expect")
+	default:
+		c.set(v1alpha1.ConditionEnforcing, metav1.ConditionTrue, v1alpha1.ReasonWritesAllowed, "departures are put right within approval and caps")
+	}
+}

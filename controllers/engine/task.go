@@ -1,0 +1,153 @@
+// Package engine runs the checks that are due in one account: it observes in parallel, decides from each change's risk what
+// may be put right, writes one change at a time, and observes again before it believes that a change has worked.
+//
+// It knows nothing of Kubernetes. What is due is decided before it (controllers/plan.go), what its results mean for the
+// account's status after it (controllers/summary.go).
+package engine
+
+import (
+	"time"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// Task is one check that is due.
+type Task struct {
+	// Control is the control with its baseline's settings.
+	Control control.Bound
+	// Baseline is the kind and name of the baseline that declares it: "S3Baseline/organization".
+	Baseline string
+	// Region is the region of the check, v1alpha1.GlobalRegion for a control of the account or the organization.
+	Region string
+	// Regions are the regions that the baseline selects in the account.
+	Regions []string
+	// Mode and Approval are those in effect for the section.
+	Mode     v1alpha1.Mode
+	Approval v1alpha1.Approval
+	// Hold, when it has a reason, keeps every change of the task from being made, whatever mode and approval say.
+	Hold Hold
+	// Excused names the exception that excuses a resource, or "". Nil: nothing is excused.
+	Excused func(resource string) string
+	// Looks says how often a resource was looked at since it was changed without showing the change. Nil: never.
+	Looks func(resource string) int
+}
+
+// Hold says why no change may be made.
+type Hold struct{ Reason, Message string }
+
+// Result is what came of one task.
+type Result struct {
+	Task
+	// At is when the last observation began.
+	At time.Time
+	// Took is how long observing took.
+	Took time.Duration
+	// Findings are judged: each says why it stands. Nothing in it means compliant.
+	Findings []Judged
+	// Skipped is true when the task was not begun before the pass ended; it is still due.
+	Skipped bool
+	// Denied is true when a service control policy refuses the region as such.
+	Denied bool
+	// Changed is the number of changes made.
+	Changed int
+}
+
+// Judged is a finding with what is to become of it.
+type Judged struct {
+	control.Finding
+	// Excepted names the exception that excuses it.
+	Excepted string
+	// Failed is true when a change was tried and failed.
+	Failed bool
+	// Looks is how often it was looked at since it was changed; 0 when no change is being waited for.
+	Looks int
+}
+
+// awsRegion is the region of AWS that the task runs in.
+func (t Task) awsRegion(partition string) string {
+	if t.Region == v1alpha1.GlobalRegion {
+		return control.HomeRegion(partition)
+	}
+	return t.Region
+}
+
+// judge says why a finding stands and whether it is to be put right now.
+func (t Task) judge(f control.Finding) (Judged, bool) {
+	j := Judged{Finding: f}
+	if f.Outcome != control.Departs {
+		return j, false
+	}
+	if t.Excused != nil && !t.Control.NotExcusable {
+		j.Excepted = t.Excused(f.Resource)
+	}
+	risk := t.Control.RiskOf(f.Drift)
+	switch {
+	case j.Excepted != "":
+		return j.because("Excepted", "excused by the exception "+j.Excepted), false
+	case risk == control.ReportOnly:
+		return j.because(v1alpha1.RowReportOnly, f.Message), false
+	case t.Hold.Reason == v1alpha1.RowSuspended:
+		return j.because(t.Hold.Reason, t.Hold.Message), false
+	case t.Mode != v1alpha1.ModeEnforce:
+		return j.because(v1alpha1.RowAudit, "would be changed with mode: Enforce ("+risk.String()+")"), false
+	case t.needsApproval(f.Drift, risk):
+		return j.because(v1alpha1.RowAwaitingApproval, t.proposal(f.Drift, risk)), false
+	case t.Hold.Reason != "":
+		return j.because(t.Hold.Reason, t.Hold.Message), false
+	}
+	if t.Looks != nil {
+		if j.Looks = t.Looks(f.Resource); j.Looks > 0 && j.Looks < looksUntilFailed {
+			// It was changed a moment ago; AWS may not show it yet. Looking again is all that is needed.
+			return j.settling(), false
+		}
+	}
+	return j, true
+}
+
+// needsApproval is the table of design: Risk is the change's, and a change that weakens security needs one in every mode.
+func (t Task) needsApproval(d control.Drift, risk control.Risk) bool {
+	if t.Control.Weakens(d) {
+		return true
+	}
+	switch t.Approval {
+	case v1alpha1.ApprovalAll:
+		return true
+	case v1alpha1.ApprovalIrreversible:
+		return risk >= control.Irreversible
+	}
+	return risk >= control.Disruptive
+}
+
+func (t Task) proposal(d control.Drift, risk control.Risk) string {
+	what := "would be changed"
+	if len(d.Fields) > 0 {
+		f := d.Fields[0]
+		what = "would set " + f.Path + " from " + control.Bounded(f.Got, 80) + " to " + control.Bounded(f.Want, 80)
+	}
+	switch {
+	case t.Control.Weakens(d):
+		return what + " (weakens security); waits for an approval in every mode"
+	case risk == control.Disruptive:
+		return what + " (Disruptive); waits for an approval, or is applied with approval: Irreversible on the section"
+	}
+	return what + " (" + risk.String() + "); waits for an approval"
+}
+
+func (j Judged) because(reason, message string) Judged {
+	j.Reason, j.Message = reason, message
+	return j
+}
+
+// looksUntilFailed is the look at which a change that AWS still does not show counts as failed.
+const looksUntilFailed = 3
+
+// settling is the finding at one more look after its change.
+func (j Judged) settling() Judged {
+	j.Looks++
+	if j.Looks >= looksUntilFailed {
+		j.Failed = true
+		return j.because(v1alpha1.RowRemediationFailed, "the change was made and AWS does not show it at the third look; tried again later")
+	}
+	return j.because(v1alpha1.RowSettling, "the change was made and AWS does not show it yet; looked at again in a minute")
+}

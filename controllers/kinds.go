@@ -1,0 +1,162 @@
+// Package controllers reconciles Plumbline's kinds. It is the only place that talks to Kubernetes: it works out what is due
+// in an account (plan.go), has the engine do it, and turns the results into the account's status (summary.go). It never
+// calls AWS itself.
+package controllers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// notInRevision are the fields of a baseline's spec that say where, how often and with which precedence, but not what must
+// hold: changing them does not make what was observed stale.
+var notInRevision = []string{"accounts", "interval", "resourceInterval", "priority", "suspend"}
+
+// revisionOf identifies a baseline's effective settings: the first 12 hex digits of SHA-256 over its sections, resource
+// selectors, regions, mode and approval.
+func revisionOf(k control.Kind, b control.Baseline) string {
+	raw, err := json.Marshal(k.Spec(b))
+	if err != nil {
+		panic("encoding a spec that was decoded: " + err.Error())
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		panic("decoding a spec that was encoded: " + err.Error())
+	}
+	for _, name := range notInRevision {
+		delete(fields, name)
+	}
+	raw, err = json.Marshal(fields) // keys are sorted
+	if err != nil {
+		panic("encoding a spec that was decoded: " + err.Error())
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])[:12]
+}
+
+// selects says whether a baseline's accounts select the account. Absent accounts select every one.
+func selects(s *v1alpha1.AccountSelector, a *v1alpha1.AWSAccount) bool {
+	if s == nil {
+		return true
+	}
+	id := v1alpha1.AccountID(a.Name)
+	if slices.Contains(s.Exclude, id) {
+		return false
+	}
+	if s.All || slices.Contains(s.Include, id) || inOUs(s.OrganizationalUnits, a) || hasLabels(s.MatchLabels, a) {
+		return true
+	}
+	// Only exclude: every account but those.
+	return len(s.Include) == 0 && len(s.OrganizationalUnits) == 0 && len(s.MatchLabels) == 0
+}
+
+func inOUs(ous []string, a *v1alpha1.AWSAccount) bool {
+	return slices.ContainsFunc(ous, func(ou string) bool {
+		_, ok := a.Labels[v1alpha1.LabelOUPrefix+ou]
+		return ok
+	})
+}
+
+func hasLabels(want map[string]string, a *v1alpha1.AWSAccount) bool {
+	for k, v := range want {
+		if a.Labels[k] != v {
+			return false
+		}
+	}
+	return len(want) > 0
+}
+
+// deciding is the account in which a control of Organization scope is decided.
+func deciding(org *v1alpha1.AWSOrganizationSpec, m control.Meta) string {
+	if admin := administrators(org)[m.Administrator]; admin != "" {
+		return admin
+	}
+	return string(org.ManagementAccount)
+}
+
+// administrators maps a service to the account that administers it for the organization.
+func administrators(org *v1alpha1.AWSOrganizationSpec) map[string]string {
+	all := map[string]string{}
+	for service, id := range map[string]v1alpha1.AccountID{
+		"guardduty": org.DelegatedAdministrators.GuardDuty, "cloudtrail": org.DelegatedAdministrators.CloudTrail,
+	} {
+		if id != "" {
+			all[service] = string(id)
+		}
+	}
+	return all
+}
+
+// concerns says whether a control of a baseline has checks in the account.
+func concerns(org *v1alpha1.AWSOrganizationSpec, spec *v1alpha1.BaselineSpec, b control.Bound, a *v1alpha1.AWSAccount) bool {
+	if !b.Managed() {
+		return false
+	}
+	if b.Scope == control.Organization {
+		return deciding(org, b.Meta) == a.Name
+	}
+	return selects(spec.Accounts, a)
+}
+
+// absent says whether the account is not to be touched: it left the organization, or AWS has suspended or is closing it.
+func absent(a *v1alpha1.AWSAccount) bool {
+	switch a.Annotations[v1alpha1.AnnotationState] {
+	case "", "ACTIVE":
+		return false
+	}
+	return true
+}
+
+// governedRegions are the regions a baseline selects among those enabled in the account, and those it or the account names
+// that are not enabled there.
+func governedRegions(org *v1alpha1.AWSOrganizationSpec, spec *v1alpha1.BaselineSpec, a *v1alpha1.AWSAccount, enabled []string) (regions, unknown []string) {
+	wanted := org.Regions
+	if spec.Regions != nil && len(spec.Regions.Include) > 0 {
+		wanted = spec.Regions.Include
+		for _, r := range wanted {
+			if !slices.Contains(enabled, string(r)) {
+				unknown = append(unknown, string(r))
+			}
+		}
+	}
+	for _, r := range enabled {
+		region := v1alpha1.Region(r)
+		if len(wanted) > 0 && !slices.Contains(wanted, region) || excludes(spec.Regions, region) || excludes(a.Spec.Regions, region) {
+			continue
+		}
+		if s := a.Spec.Regions; s != nil && len(s.Include) > 0 && !slices.Contains(s.Include, region) {
+			continue
+		}
+		regions = append(regions, r)
+	}
+	return regions, unknown
+}
+
+func excludes(s *v1alpha1.RegionSelector, r v1alpha1.Region) bool {
+	return s != nil && slices.Contains(s.Exclude, r)
+}
+
+// joinedAt is when the account joined the organization: as discovery wrote it, else when its object was made.
+func joinedAt(a *v1alpha1.AWSAccount) time.Time {
+	if at, err := time.Parse(time.RFC3339, a.Annotations[v1alpha1.AnnotationJoinedAt]); err == nil {
+		return at
+	}
+	return a.CreationTimestamp.Time
+}
+
+// precedence sorts baselines of one kind: higher priority first, then the name that sorts first.
+func precedence(a, b control.Baseline) int {
+	sa, _ := a.Common()
+	sb, _ := b.Common()
+	if sa.Priority != sb.Priority {
+		return int(sb.Priority) - int(sa.Priority)
+	}
+	return strings.Compare(a.GetName(), b.GetName())
+}

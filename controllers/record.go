@@ -1,0 +1,276 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
+)
+
+// Record tells people and machines what happened: events on transitions, a log line before and after every write, and
+// metrics. Its label sets never multiply control, account and region.
+type Record struct {
+	events  events.EventRecorder
+	metrics metrics
+
+	mu       sync.Mutex
+	observed map[string]time.Time // by account
+	clock    func() time.Time
+}
+
+var _ engine.Recorder = (*Record)(nil)
+
+type metrics struct {
+	checks       *prometheus.GaugeVec
+	outcomes     *prometheus.CounterVec
+	durations    *prometheus.HistogramVec
+	changes      *prometheus.CounterVec
+	calls        *prometheus.CounterVec
+	accounts     *prometheus.GaugeVec
+	oldestLooked prometheus.GaugeFunc
+}
+
+// NewRecord makes a Record and registers its metrics.
+func NewRecord(recorder events.EventRecorder, registry prometheus.Registerer, clock func() time.Time) *Record {
+	r := &Record{events: recorder, observed: map[string]time.Time{}, clock: clock}
+	r.metrics = metrics{
+		checks: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "plumbline_checks", Help: "Checks by baseline and state, over all selected accounts.",
+		}, []string{"kind", "baseline", "state"}),
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plumbline_control_outcomes_total", Help: "Checks observed, by control and the state they were found in.",
+		}, []string{"control", "outcome"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "plumbline_control_duration_seconds", Help: "Time that observing one check took.",
+			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30},
+		}, []string{"control"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plumbline_changes_total", Help: "Changes made in AWS, by control and outcome (applied, failed).",
+		}, []string{"control", "outcome"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plumbline_aws_calls_total", Help: "Attempts at AWS calls, by service, operation and outcome (ok, denied, throttled, error).",
+		}, []string{"service", "operation", "outcome"}),
+		accounts: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "plumbline_baseline_accounts", Help: "Accounts by baseline and state.",
+		}, []string{"kind", "baseline", "state"}),
+	}
+	r.metrics.oldestLooked = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "plumbline_oldest_observation_age_seconds", Help: "Age of the last observation of the account that was looked at longest ago.",
+	}, r.oldestAge)
+	m := r.metrics
+	registry.MustRegister(m.checks, m.outcomes, m.durations, m.changes, m.calls, m.accounts, m.oldestLooked)
+	return r
+}
+
+func (r *Record) oldestAge() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var age time.Duration
+	for _, at := range r.observed {
+		age = max(age, r.clock().Sub(at))
+	}
+	return age.Seconds()
+}
+
+// AWSCall counts an attempt at an AWS call.
+func (r *Record) AWSCall(service, operation, outcome string) {
+	r.metrics.calls.WithLabelValues(service, operation, outcome).Inc()
+}
+
+// Observed counts how a check went.
+func (r *Record) Observed(id, outcome string, took time.Duration) {
+	r.metrics.outcomes.WithLabelValues(id, outcome).Inc()
+	r.metrics.durations.WithLabelValues(id).Observe(took.Seconds())
+}
+
+type accountKey struct{}
+
+// withAccount lets the recorder of a pass know whose events it writes.
+func withAccount(ctx context.Context, a *v1alpha1.AWSAccount) context.Context {
+	return context.WithValue(ctx, accountKey{}, a)
+}
+
+// Changing tells of a write before it is made.
+func (r *Record) Changing(ctx context.Context, c engine.Change) {
+	ctrl.LoggerFrom(ctx).Info("changing", "account", c.Account, "region", c.Region, "control", c.Control, "baseline", c.Baseline,
+		"resource", c.Resource, "risk", c.Risk.String(), "beforeDigest", c.BeforeDigest, "fields", paths(c.Fields))
+	r.onAccount(ctx, corev1.EventTypeNormal, "Changing", c.Control, "%s: changing %s in %s (%s, before-state %s)",
+		c.Control, c.Resource, c.Region, paths(c.Fields), c.BeforeDigest)
+}
+
+// Changed tells of a write's outcome.
+func (r *Record) Changed(ctx context.Context, c engine.Change, err error) {
+	log := ctrl.LoggerFrom(ctx).WithValues("account", c.Account, "region", c.Region, "control", c.Control, "baseline", c.Baseline,
+		"resource", c.Resource, "beforeDigest", c.BeforeDigest)
+	if err != nil {
+		r.metrics.changes.WithLabelValues(c.Control, "failed").Inc()
+		_, message := control.Explain(err)
+		log.Info("change failed", "outcome", message)
+		r.onAccount(ctx, corev1.EventTypeWarning, "ChangeFailed", c.Control, "%s: %s in %s: %s", c.Control, c.Resource, c.Region, message)
+		return
+	}
+	r.metrics.changes.WithLabelValues(c.Control, "applied").Inc()
+	log.Info("changed", "outcome", "applied")
+	r.onAccount(ctx, corev1.EventTypeNormal, "Changed", c.Control, "%s: changed %s in %s (before-state %s)", c.Control, c.Resource, c.Region, c.BeforeDigest)
+}
+
+func paths(fields []control.Field) string {
+	var all []string
+	for _, f := range fields {
+		all = append(all, f.Path)
+	}
+	return control.Bounded(strings.Join(all, ","), 200)
+}
+
+func (r *Record) onAccount(ctx context.Context, eventType, reason, action, format string, args ...any) {
+	if a, ok := ctx.Value(accountKey{}).(*v1alpha1.AWSAccount); ok {
+		r.event(a, eventType, reason, action, fmt.Sprintf(format, args...))
+	}
+}
+
+// event writes an event; notes are bounded by the API at 1 KiB.
+func (r *Record) event(about runtime.Object, eventType, reason, action, note string) {
+	r.events.Eventf(about, nil, eventType, reason, control.Bounded(action, 128), "%s", control.Bounded(note, 1000))
+}
+
+// Transitions tells what changed in an account: its state, and which controls drifted or hold again.
+func (r *Record) Transitions(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWSAccountStatus) {
+	if before.State != after.State {
+		eventType, note := corev1.EventTypeNormal, fmt.Sprintf("%s -> %s", before.State, after.State)
+		if after.State == v1alpha1.AccountDrifted || after.State == v1alpha1.AccountUnreachable {
+			eventType = corev1.EventTypeWarning
+		}
+		if c := findCondition(after.Conditions, v1alpha1.ConditionCompliant); c != nil {
+			note += ": " + c.Message
+		}
+		if c := findCondition(after.Conditions, v1alpha1.ConditionReachable); c != nil && c.Status != metav1.ConditionTrue {
+			note += "; " + c.Message
+		}
+		r.event(a, eventType, string(after.State), "Observe", note)
+	}
+	was, is := driftedControls(before), driftedControls(after)
+	for id, reason := range is {
+		if _, known := was[id]; !known {
+			r.event(a, corev1.EventTypeWarning, "ControlDrifted", id, id+" has drifted ("+reason+"); see status.drift")
+		}
+	}
+	for id := range was {
+		if _, still := is[id]; !still && after.State != v1alpha1.AccountUnreachable {
+			r.event(a, corev1.EventTypeNormal, "ControlSettled", id, id+" has no drift any more")
+		}
+	}
+}
+
+func driftedControls(s *v1alpha1.AWSAccountStatus) map[string]string {
+	all := map[string]string{}
+	for _, c := range s.Controls {
+		if len(c.Drifted) > 0 {
+			all[c.Control] = c.Reason
+		}
+	}
+	return all
+}
+
+// Account notes when an account was last observed.
+func (r *Record) Account(id string, s *v1alpha1.AWSAccountStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.LastObservedTime != nil && s.State != v1alpha1.AccountLeft && s.State != v1alpha1.AccountSuspended {
+		r.observed[id] = s.LastObservedTime.Time
+		return
+	}
+	delete(r.observed, id)
+}
+
+// Forget drops an account that is no longer there.
+func (r *Record) Forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.observed, id)
+}
+
+// Organization tells when discovery begins to work or to fail.
+func (r *Record) Organization(org *v1alpha1.AWSOrganization, before *v1alpha1.AWSOrganizationStatus) {
+	r.readyTransition(org, before.Conditions, org.Status.Conditions)
+}
+
+func (r *Record) readyTransition(about runtime.Object, before, after []metav1.Condition) {
+	was, is := findCondition(before, v1alpha1.ConditionReady), findCondition(after, v1alpha1.ConditionReady)
+	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		return
+	}
+	eventType := corev1.EventTypeNormal
+	if is.Status != metav1.ConditionTrue {
+		eventType = corev1.EventTypeWarning
+	}
+	r.event(about, eventType, is.Reason, "Reconcile", is.Message)
+}
+
+// Baseline tells when a baseline's state changes, and when it cannot enforce.
+func (r *Record) Baseline(b control.Baseline, before, after *v1alpha1.BaselineStatus) {
+	if before.State != after.State {
+		eventType, note := corev1.EventTypeNormal, fmt.Sprintf("%s -> %s", before.State, after.State)
+		if after.State == v1alpha1.BaselineDrifted {
+			eventType = corev1.EventTypeWarning
+		}
+		if c := findCondition(after.Conditions, v1alpha1.ConditionCompliant); c != nil {
+			note += ": " + c.Message
+		}
+		r.event(b, eventType, string(after.State), "RollUp", note)
+	}
+	was, is := findCondition(before.Conditions, v1alpha1.ConditionEnforcing), findCondition(after.Conditions, v1alpha1.ConditionEnforcing)
+	if is != nil && is.Status == metav1.ConditionFalse && (was == nil || was.Reason != is.Reason) {
+		r.event(b, corev1.EventTypeWarning, is.Reason, "RollUp", is.Message)
+	}
+}
+
+// Baselines sets the gauges from a roll-up; what is no longer there is gone from them.
+func (r *Record) Baselines(sums []*sum) {
+	r.metrics.checks.Reset()
+	r.metrics.accounts.Reset()
+	for _, s := range sums {
+		name := s.object.GetName()
+		for state, n := range map[string]int32{
+			"compliant": s.checks.Compliant, "drifted": s.checks.Drifted, "excepted": s.checks.Excepted, "unknown": s.checks.Unknown,
+		} {
+			r.metrics.checks.WithLabelValues(s.kind.Name, name, state).Set(float64(n))
+		}
+		for state, n := range map[string]int32{"compliant": s.compliant, "drifted": s.drifted, "unknown": s.unknown} {
+			r.metrics.accounts.WithLabelValues(s.kind.Name, name, state).Set(float64(n))
+		}
+	}
+}
+
+// SlimAccount is the informer's transform for AWSAccounts: the cached copy keeps what selecting and summing need. Nothing is
+// ever written back from it.
+func SlimAccount(o any) (any, error) {
+	a, ok := o.(*v1alpha1.AWSAccount)
+	if !ok {
+		return o, nil
+	}
+	a.ManagedFields = nil
+	a.Status.Drift, a.Status.Conditions, a.Status.Regions = nil, nil, nil
+	for i := range a.Status.Controls {
+		c := &a.Status.Controls[i]
+		c.Message, c.NotApplicable, c.Failed = "", nil, nil
+		for _, counts := range []*map[string]int32{&c.Drifted, &c.Unknown, &c.Excepted} {
+			if len(*counts) > 0 {
+				*counts = map[string]int32{everyRegion: total(*counts)}
+			}
+		}
+	}
+	return a, nil
+}
+

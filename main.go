@@ -1,0 +1,155 @@
+// Plumbline is a Kubernetes controller that keeps AWS accounts true to a declared security baseline.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/middleware"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	ctrlzap "sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers"
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/controls"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
+)
+
+// version is set when the binary is built.
+var version = "dev"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "version" {
+		fmt.Println("plumbline", version)
+		return
+	}
+	o, err := parse(os.Args[1:], os.LookupEnv)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "plumbline:", err)
+		os.Exit(2)
+	}
+	ctrl.SetLogger(ctrlzap.New(o.logger()...))
+	// The process ends right after Start returns, so that a released lease is never held by one that still works.
+	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
+		ctrl.Log.Error(err, "the manager stopped")
+		os.Exit(1)
+	}
+}
+
+// run wires everything and works until ctx ends.
+func run(ctx context.Context, o *options) error {
+	if err := control.Validate(controls.Catalogue()); err != nil {
+		return err
+	}
+	base, err := awsConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("loading the AWS configuration: %w", err)
+	}
+	mgr, err := newManager(o)
+	if err != nil {
+		return err
+	}
+	record := controllers.NewRecord(mgr.GetEventRecorder("plumbline"), ctrlmetrics.Registry, time.Now)
+	entrance := cloud.New(base, record.AWSCall)
+	directory := &controllers.Directory{}
+	accounts := &controllers.AccountReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(entrance, o.limits(), record, time.Now),
+		Kinds: controls.Kinds(), Directory: directory, Record: record,
+		AllowWrites: o.allowWrites, Parallel: o.accountParallel, Clock: time.Now,
+	}
+	if o.ackRoles {
+		ack, err := controllers.NewACKRoles(mgr, ctrl.Log)
+		if err != nil {
+			return err
+		}
+		accounts.ACKRole = ack.Role
+	}
+	reconcilers := []interface{ SetupWithManager(ctrl.Manager) error }{
+		accounts,
+		&controllers.OrganizationReconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Directory: directory, Record: record,
+			Read: entrance.ReadOrganization, Tags: entrance.ReadTags, Entry: accounts.Entry, Clock: time.Now,
+		},
+		&controllers.BaselineReconciler{
+			Client: mgr.GetClient(), Kinds: controls.Kinds(), Record: record, AllowWrites: o.allowWrites, Clock: time.Now,
+		},
+		&controllers.ExceptionReconciler{Client: mgr.GetClient(), Kinds: controls.Kinds(), Clock: time.Now},
+	}
+	for _, r := range reconcilers {
+		if err := r.SetupWithManager(mgr); err != nil {
+			return fmt.Errorf("setting up %T: %w", r, err)
+		}
+	}
+	ctrl.Log.Info("starting", "version", version, "allowWrites", o.allowWrites)
+	return mgr.Start(ctx)
+}
+
+// awsConfig is the SDK's standard configuration with one transport for everything.
+func awsConfig(ctx context.Context) (aws.Config, error) {
+	transport := awshttp.NewBuildableClient().WithTimeout(30 * time.Second).WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConnsPerHost = 64
+	})
+	return config.LoadDefaultConfig(ctx,
+		config.WithHTTPClient(transport),
+		config.WithAPIOptions([]func(*middleware.Stack) error{awsmiddleware.AddUserAgentKeyValue("plumbline", version)}),
+	)
+}
+
+func newManager(o *options) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	rest, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	metrics := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertDir}
+	if o.metricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+		Scheme: scheme, Metrics: metrics, HealthProbeBindAddress: o.healthAddress,
+		LeaderElection: o.leaderElect, LeaderElectionID: "plumbline.dev", LeaderElectionNamespace: o.leaderNamespace,
+		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &o.shutdownTimeout,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.AWSAccount{}: {Transform: controllers.SlimAccount},
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, err
+	}
+	return mgr, mgr.AddReadyzCheck("caches", func(req *http.Request) error {
+		if !mgr.GetCache().WaitForCacheSync(req.Context()) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	})
+}
