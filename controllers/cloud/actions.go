@@ -85,6 +85,7 @@ var actions = map[string]string{
 	"RDS.DescribeDBClusters":  "rds:DescribeDBClusters",
 	"RDS.DescribeDBInstances": "rds:DescribeDBInstances",
 
+	"S3.DeleteBucketEncryption":        "s3:PutEncryptionConfiguration",
 	"S3.DeleteBucketOwnershipControls": "s3:PutBucketOwnershipControls",
 	"S3.DeleteBucketPolicy":            "s3:DeleteBucketPolicy",
 	"S3.DeletePublicAccessBlock":       "s3:PutBucketPublicAccessBlock",
