@@ -39,9 +39,11 @@ var EBSDefaultEncryption = control.Control[v1alpha1.EBSDefault]{
 			{Source: "ec2", Name: "ResetEbsDefaultKmsKeyId", Seen: control.SeenInRegion},
 		},
 	},
-	Observe:   observeEBSDefaultEncryption,
-	Remediate: func(ctx context.Context, t *control.Target, d control.Drift) error { return setEBSDefault(ctx, t, d.After) },
-	Undo:      undoEBSDefaultEncryption,
+	Observe: observeEBSDefaultEncryption,
+	Remediate: func(ctx context.Context, t *control.Target, d control.Drift) error {
+		return setEBSDefault(ctx, t, d.After)
+	},
+	Undo: undoEBSDefaultEncryption,
 }
 
 // The default has two parts that are written apart and carry different risks, so each is a resource of its own.
