@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,10 +106,7 @@ func Explain(err error) (reason, message string) {
 	action, role := "the call", "the audit role"
 	if errors.As(err, &call) {
 		what = describe(call.Err)
-		action, role = call.Action, call.Role
-		if action == "" {
-			action = call.Service + ":" + call.Operation
-		}
+		action, role = cmp.Or(call.Action, call.Service+":"+call.Operation), call.Role
 	}
 	switch {
 	case errors.Is(err, ErrManagedByPolicy):
