@@ -83,43 +83,10 @@ func observeDetector(ctx context.Context, t *control.Target, want DetectorSettin
 	}
 	if s.relation == outside && s.through(t, enable) && t.Facts.Email == "" {
 		f.Risk, f.Reason = control.ReportOnly, ReasonEmailUnknown
-		f.Message = "the account is made a GuardDuty member with its e-mail address, which is not known yet — see the conditions of " +
-			"the AWSOrganization; discovery reads it by organizations:ListAccounts"
+		f.Message = "the account is made a GuardDuty member with its e-mail address, which is not known yet — see the conditions " +
+			"of the AWSOrganization; discovery reads it by organizations:ListAccounts"
 	}
 	return []control.Finding{organizationSays(ctx, t, f, enable)}, nil
-}
-
-// organizationSays leaves a departing state to the organization's configuration where that decides it.
-func organizationSays(ctx context.Context, t *control.Target, f control.Finding, enable bool) control.Finding {
-	if enable && !justJoined(t) {
-		return f
-	}
-	says, _, err := administrator.From(ctx, t)
-	switch {
-	case err != nil:
-		return control.Unreadable(f.Resource, err)
-	case !enable && says.lever.members == forAll:
-		return contradicts(f, "GuardDuty itself")
-	case enable && says.lever.members > forNone:
-		return onItsWay(f.Resource, "GuardDuty")
-	}
-	return f
-}
-
-// contradicts is a departure that the organization's configuration would bring back at once.
-func contradicts(f control.Finding, what string) control.Finding {
-	f.Risk, f.Reason = control.ReportOnly, v1alpha1.RowContradictsOrganization
-	f.Message = "the organization's configuration turns on " + what + " in ALL accounts, this one included: nothing is written — " +
-		"lower autoEnable in the organization section, or declare Enabled here"
-	return f
-}
-
-// onItsWay is an account that joined a short while ago and that the organization's configuration includes.
-func onItsWay(resource, what string) control.Finding {
-	return control.Finding{
-		Drift: control.Drift{Resource: resource}, Outcome: control.Waiting, Reason: v1alpha1.RowWaiting,
-		Message: "the account joined less than 24 hours ago, and the organization's configuration turns on by itself: " + what,
-	}
 }
 
 // stateDrift is turning GuardDuty on or off. A detector that is missing and one that is suspended are both not on, which

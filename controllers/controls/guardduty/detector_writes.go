@@ -121,7 +121,9 @@ func createWhereFewerPlans(ctx context.Context, t *control.Target, want monitori
 }
 
 // observeFrequency judges how often an account that is on publishes findings that occur again.
-func observeFrequency(ctx context.Context, t *control.Target, s standing, want types.FindingPublishingFrequency) []control.Finding {
+func observeFrequency(
+	ctx context.Context, t *control.Target, s standing, want types.FindingPublishingFrequency,
+) []control.Finding {
 	got, governed := s.frequency, s.relation == member || s.relation == unread
 	if governed {
 		says, _, err := administrator.From(ctx, t)

@@ -24,7 +24,8 @@ var Features = control.Control[v1alpha1.GuardDutyFeatures]{
 		Scope:    control.Region,
 		Risk:     control.Disruptive,
 		Severity: v1alpha1.SeverityMedium,
-		Cost:     "Each plan is billed by itself: per event, per GB scanned or per vCPU, after 30 days on trial in each account and region.",
+		Cost: "Each plan is billed by itself, per event, per GB scanned or per vCPU, after 30 days on trial in each account and " +
+			"region.",
 		Frameworks: map[string][]string{"SecurityHub": {
 			"GuardDuty.5", "GuardDuty.6", "GuardDuty.7", "GuardDuty.8", "GuardDuty.9", "GuardDuty.10", "GuardDuty.11", "GuardDuty.12",
 			"GuardDuty.13",
@@ -118,37 +119,10 @@ func notJudged(t *control.Target, want states, c comparison) []control.Finding {
 		found = append(found, f)
 	}
 	if len(c.unclear) > 0 {
-		found = append(found, control.Unreadable(resource(t), control.Unexpected("GuardDuty", "a state that is known for "+paths(c.unclear))))
+		found = append(found, control.Unreadable(resource(t),
+			control.Unexpected("GuardDuty", "a state that is known for "+paths(c.unclear))))
 	}
 	return found
-}
-
-// decidedByOrganization takes out the plans that the organization's configuration decides: those it would turn on again, and
-// those it is about to turn on in an account that has just joined.
-func decidedByOrganization(ctx context.Context, t *control.Target, got, want states, departing []int) ([]int, []control.Finding) {
-	maybe := func(i int) bool { return want[i] == off || justJoined(t) }
-	if !slices.ContainsFunc(departing, maybe) {
-		return departing, nil
-	}
-	says, _, err := administrator.From(ctx, t)
-	if err != nil {
-		return slices.DeleteFunc(slices.Clone(departing), maybe), []control.Finding{control.Unreadable(resource(t), err)}
-	}
-	auto := says.lever.plans
-	against := func(i int) bool { return want[i] == off && auto[i] == forAll }
-	coming := func(i int) bool { return want[i] == on && justJoined(t) && auto[i] > forNone }
-	var found []control.Finding
-	if some := filter(departing, against); len(some) > 0 {
-		found = append(found, contradicts(control.Finding{Drift: drift(resource(t), want, got, some)}, paths(some)))
-	}
-	if some := filter(departing, coming); len(some) > 0 {
-		found = append(found, onItsWay(resource(t), paths(some)))
-	}
-	return filter(departing, func(i int) bool { return !against(i) && !coming(i) }), found
-}
-
-func filter(indexes []int, keep func(int) bool) []int {
-	return slices.DeleteFunc(slices.Clone(indexes), func(i int) bool { return !keep(i) })
 }
 
 // setPlans sends the changed plans, no others.

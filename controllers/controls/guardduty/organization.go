@@ -68,11 +68,11 @@ const regionsAtOnce = 8
 
 func observeOrganization(ctx context.Context, t *control.Target, want v1alpha1.GuardDutyOrganization) ([]control.Finding, error) {
 	if t.Facts.Administrators[service] == "" {
-		return unknown("", ReasonAdministratorNotDeclared, "the organization's GuardDuty is administered from one account, and the AWSOrganization "+
-			"does not say from which — set spec.delegatedAdministrators.guardduty"), nil
+		return unknown(ReasonAdministratorNotDeclared, "the organization's GuardDuty is administered from one account, and the "+
+			"AWSOrganization does not say from which — set spec.delegatedAdministrators.guardduty"), nil
 	}
 	if len(t.Regions) == 0 {
-		return unknown("", ReasonNoRegion, "the baseline selects no region — see its regions and those of the AWSOrganization"), nil
+		return unknown(ReasonNoRegion, "the baseline selects no region — see its regions and those of the AWSOrganization"), nil
 	}
 	found := make([][]control.Finding, len(t.Regions))
 	var g errgroup.Group
@@ -87,8 +87,8 @@ func observeOrganization(ctx context.Context, t *control.Target, want v1alpha1.G
 	return slices.Concat(found...), nil
 }
 
-func unknown(resource, reason, message string) []control.Finding {
-	return []control.Finding{{Drift: control.Drift{Resource: resource}, Outcome: control.Unknown, Reason: reason, Message: message}}
+func unknown(reason, message string) []control.Finding {
+	return []control.Finding{{Outcome: control.Unknown, Reason: reason, Message: message}}
 }
 
 // observeRegion looks first whether the declared account is the administrator in the region: without that there is no
@@ -114,7 +114,7 @@ func observeRegion(ctx context.Context, t *control.Target, want v1alpha1.GuardDu
 		return append(found, control.Unreadable(resource, err))
 	}
 	if id == "" {
-		return waiting(" has no detector in " + t.Region + ": turn GuardDuty on there, for example with a detector section that selects it")
+		return waiting(" has no detector in " + t.Region + ": turn GuardDuty on there, as a detector section that selects it does")
 	}
 	now, err := readLever(ctx, admin, id)
 	if err != nil {

@@ -105,8 +105,8 @@ func observeDelegation(ctx context.Context, t *control.Target) ([]control.Findin
 		return nil, true
 	case now.administrator != "":
 		f.Risk, f.Reason = control.ReportOnly, ReasonOtherAdministrator
-		f.Message = now.administrator + " administers GuardDuty in " + t.Region + ": replacing it disassociates all members, which is not done " +
-			"here — remove it in the management account, or declare it in the AWSOrganization"
+		f.Message = now.administrator + " administers GuardDuty in " + t.Region + ": replacing it disassociates all members, which " +
+			"is not done here — remove it in the management account, or declare it in the AWSOrganization"
 	default:
 		f.Fields[0].Got = "none"
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/guardduty"
@@ -76,62 +75,6 @@ func administratorDetector(ctx context.Context, admin *control.Target) (string, 
 		err = fmt.Errorf("GuardDuty's delegated administrator %s has no detector in %s", admin.Account, admin.Region)
 	}
 	return id, err
-}
-
-// administration is what the delegated administrator has set in one region.
-type administration struct {
-	// frequency is the administrator's, which its members follow.
-	frequency types.FindingPublishingFrequency
-	lever     lever
-}
-
-// lever is what GuardDuty does by itself with the accounts of the organization.
-type lever struct {
-	members state
-	plans   states
-}
-
-var administrator = control.Shared[administration]{
-	Key: "guardduty.administrator", Service: service,
-	Actions: []string{"guardduty:ListDetectors", "guardduty:GetDetector", "guardduty:DescribeOrganizationConfiguration"},
-	Do: func(ctx context.Context, admin *control.Target) (administration, error) {
-		d, err := readDetector(ctx, admin)
-		if err != nil {
-			return administration{}, err
-		}
-		if d.id == "" {
-			return administration{}, control.Unexpected("ListDetectors", "the delegated administrator's detector")
-		}
-		l, err := readLever(ctx, admin, d.id)
-		return administration{frequency: d.frequency, lever: l}, err
-	},
-}
-
-func readLever(ctx context.Context, admin *control.Target, id string) (lever, error) {
-	pages := guardduty.NewDescribeOrganizationConfigurationPaginator(guardduty.NewFromConfig(admin.AWS),
-		&guardduty.DescribeOrganizationConfigurationInput{DetectorId: &id},
-		func(o *guardduty.DescribeOrganizationConfigurationPaginatorOptions) { o.StopOnDuplicateToken = true })
-	var l lever
-	var features []types.OrganizationFeatureConfigurationResult
-	var next string
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return lever{}, fmt.Errorf("reading the organization's configuration: %w", err)
-		}
-		if said := stateOf(string(page.AutoEnableOrganizationMembers)); said != unlisted {
-			l.members = said
-		}
-		features, next = append(features, page.Features...), aws.ToString(page.NextToken)
-	}
-	if next != "" {
-		return lever{}, control.Unexpected("DescribeOrganizationConfiguration", "an end")
-	}
-	if l.members < forNone || len(features) == 0 {
-		return lever{}, control.Unexpected("DescribeOrganizationConfiguration", "autoEnableOrganizationMembers and features")
-	}
-	l.plans = organizationPlans(features)
-	return l, nil
 }
 
 // atOnce is how many accounts one call about members may name, and the most that a page of them holds.
@@ -213,14 +156,6 @@ func relationshipNow(ctx context.Context, admin *control.Target, id, account str
 		return "", control.Unexpected("GetMembers", "the account it was asked for")
 	}
 	return "", nil // so AWS says of accounts that are no members
-}
-
-// joinWindow is how long AWS may take to apply the organization's configuration to an account.
-const joinWindow = 24 * time.Hour
-
-// justJoined says whether the organization's own configuration may still be on its way to the account.
-func justJoined(t *control.Target) bool {
-	return !t.Facts.JoinedAt.IsZero() && t.Now.Sub(t.Facts.JoinedAt) < joinWindow
 }
 
 // relation is how an account stands with the delegated administrator.
