@@ -169,3 +169,6 @@ func (e *Emulator) Stop() error {
 	}
 	return errors.Join(problems...)
 }
+
+// PID is the emulator's process id.
+func (e *Emulator) PID() int { return e.process.cmd.Process.Pid }
