@@ -1,0 +1,170 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/cloud/cloudtest"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/control/controltest"
+)
+
+func targetOf(c *cloudtest.Cloud, actions []string) *control.Target { return sharing(c, actions, nil) }
+
+// sharing is a target that shares its reads with the others of the pass.
+func sharing(c *cloudtest.Cloud, actions []string, pass *control.Memo) *control.Target {
+	return control.NewTarget(control.Target{
+		Account: controltest.Account, Partition: "aws", Region: "us-east-1", Now: controltest.Now,
+		Facts: control.Facts{AuditRole: auditARN, EnforceRole: enforceARN, ExternalID: "example"},
+	}, c.Connector(controltest.Account), actions, pass, nil)
+}
+
+func operations(c *cloudtest.Cloud) (all []string) {
+	for _, call := range c.Calls() {
+		all = append(all, call.Operation)
+	}
+	return all
+}
+
+// baseline declares everything that concerns users.
+func baseline() *v1alpha1.IAMBaseline {
+	b := &v1alpha1.IAMBaseline{}
+	b.Spec.UserMFA = &v1alpha1.UserMFA{ControlSpec: enabled, Guard: v1alpha1.MFAGuardConsoleOnly}
+	b.Spec.AccessKeyAge = &v1alpha1.AccessKeyAge{ControlSpec: enabled}
+	b.Spec.UnusedCredentials = &v1alpha1.UnusedCredentials{ControlSpec: enabled}
+	b.Spec.SingleAccessKey = &v1alpha1.SingleAccessKey{ControlSpec: enabled}
+	return b
+}
+
+func TestControlsWaitForTheReport(t *testing.T) {
+	for _, code := range []string{"ReportNotPresent", "ReportExpired"} {
+		for _, b := range Controls(baseline()) {
+			if !b.Managed() {
+				continue
+			}
+			t.Run(code+" "+b.ID, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var c cloudtest.Cloud
+					account{reportErrors: []string{code}, generate: "STARTED"}.stage(&c)
+					found, err := b.Observe(context.Background(), targetOf(&c, b.Reads))
+					want := []control.Finding{{Outcome: control.Waiting, Reason: v1alpha1.RowWaiting, Message: found[0].Message}}
+					if diff := cmp.Diff(want, found); diff != "" || err != nil {
+						t.Errorf("error %v, findings (-want +got):\n%s", err, diff)
+					}
+					calls := []string{"GetCredentialReport", "GenerateCredentialReport", "GetCredentialReport", "GetCredentialReport"}
+					if diff := cmp.Diff(calls, operations(&c)); diff != "" {
+						t.Errorf("calls (-want +got):\n%s", diff)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAReportThatBecomesReadyIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c cloudtest.Cloud
+		account{reportErrors: []string{"ReportInProgress", "ReportInProgress"}}.stage(&c)
+		if _, err := credentialReport.From(context.Background(), targetOf(&c, credentialReport.Actions)); err != nil {
+			t.Fatal(err)
+		}
+		// A report that is being made already is not asked for again.
+		calls := []string{"GetCredentialReport", "GetCredentialReport", "GetCredentialReport"}
+		if diff := cmp.Diff(calls, operations(&c)); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWaitingEndsWithThePass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c cloudtest.Cloud
+		account{reportErrors: []string{"ReportNotPresent"}, generate: "STARTED"}.stage(&c)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		_, err := getReport(ctx, targetOf(&c, credentialReport.Actions))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the end of the pass", err)
+		}
+	})
+}
+
+func TestHealthyUsersCostTwoCalls(t *testing.T) {
+	var c cloudtest.Cloud
+	a := account{policies: guardsInPlace()}
+	for i := range 10 {
+		a.members = append(a.members, member{
+			name: fmt.Sprintf("user-%d", i), password: ago(30), passwordUsed: ago(1), devices: 1,
+			keys: []key{active(fmt.Sprintf("AKIAUSERUSERUSERUSE%d", i), 30, 1)},
+		})
+	}
+	a.stage(&c)
+	pass := control.NewMemo(context.Background())
+	for _, b := range Controls(baseline()) {
+		if !b.Managed() {
+			continue
+		}
+		found, err := b.Observe(context.Background(), sharing(&c, b.Reads, pass))
+		if err != nil || len(found) > 0 {
+			t.Fatalf("%s: %v, %v", b.ID, found, err)
+		}
+	}
+	if diff := cmp.Diff([]string{"GetCredentialReport", "ListEntitiesForPolicy"}, operations(&c)); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseReport(t *testing.T) {
+	good := reportOf(nil, []member{{name: "zoe", path: "/a/", password: ago(10), keys: []key{active("AKIAZOEZOEZOEZOEZOE1", 20, -1)}}})
+	replaced := func(old, with string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("the report has no %q", old)
+		}
+		return strings.ReplaceAll(good, old, with)
+	}
+	for name, tc := range map[string]struct {
+		content string
+		want    []reportRow
+		err     string
+	}{
+		"rows of users, root left out, columns found by name": {content: good, want: []reportRow{{
+			name: "zoe", arn: userARN("a/zoe"), created: ago(1000), password: true, keys: [2]reportKey{{active: true, rotated: ago(20)}, {}},
+		}}},
+		"values in capitals, and none in AWS's other words": {
+			content: strings.NewReplacer("true", "TRUE", "false", "FALSE", "N/A", "no_information").Replace(good), want: []reportRow{{
+				name: "zoe", arn: userARN("a/zoe"), created: ago(1000), password: true, keys: [2]reportKey{{active: true, rotated: ago(20)}, {}},
+			}},
+		},
+		"an account without users":                    {content: reportOf(nil, nil)},
+		"nothing":                                     {content: "", err: "a header"},
+		"no rows":                                     {content: "user,arn\n", err: "a header"},
+		"a line that is cut off":                      {content: good[:len(good)-20], err: "well-formed rows"},
+		"a column that is missing":                    {content: replaced("mfa_active", "mfa"), err: "the column mfa_active"},
+		"a switch that is neither on nor off":         {content: replaced("zoe,arn:aws:iam::111122223333:user/a/zoe,2023-06-05T12:00:00+00:00,true", "zoe,arn:aws:iam::111122223333:user/a/zoe,2023-06-05T12:00:00+00:00,maybe"), err: "true or false in password_enabled"},
+		"a date that is none":                         {content: replaced("2026-02-09T12:00:00+00:00", "yesterday"), err: "a date in access_key_1_last_rotated"},
+		"a user of another account":                   {content: replaced(userARN("a/zoe"), "arn:aws:iam::999999999999:user/a/zoe"), err: "the ARN of a user"},
+		"a user without a name":                       {content: replaced("zoe,arn", ",arn"), err: "the ARN of a user"},
+		"more than any account's report can be large": {content: strings.Repeat("x", maxReport+1), err: "an end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseReport([]byte(tc.content), userARN(""))
+			if tc.err != "" {
+				if !errors.Is(err, control.ErrUnexpected) || !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("got %v, want an unexpected answer with %q", err, tc.err)
+				}
+				return
+			}
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(reportRow{}, reportKey{})); diff != "" || err != nil {
+				t.Errorf("error %v, rows (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}
