@@ -169,9 +169,12 @@ type userGuards struct {
 
 // guardsAmong are those of a user's policies that are guards, sorted.
 func guardsAmong(t *control.Target, attached []string) []string {
-	guards := slices.DeleteFunc(slices.Clone(attached), func(arn string) bool {
-		return !slices.Contains(GuardARNs(t.Partition, t.Account), arn)
-	})
+	guards := []string{}
+	for _, arn := range attached {
+		if slices.Contains(GuardARNs(t.Partition, t.Account), arn) {
+			guards = append(guards, arn)
+		}
+	}
 	slices.Sort(guards)
 	return guards
 }
