@@ -46,6 +46,9 @@ type Case[S control.Settings] struct {
 	// Remains is what Observe must report after every departure was put right; nil: the findings that are ReportOnly or no
 	// departures.
 	Remains []control.Finding
+	// AfterUndo is what Observe must report after Undo where it is not what it reported before: what was created is turned
+	// off, never deleted. Nil: the findings of before.
+	AfterUndo []control.Finding
 	// Refused is true when Remediate must refuse the change for reasons of its own, leaving everything as it is.
 	Refused bool
 	// Tolerates are read actions without which the answer still stands.
@@ -319,6 +322,9 @@ func (h *harness[S]) undo(c *cloudtest.Cloud, changes []control.Drift, before []
 	back, err := h.observe(c)
 	if err != nil {
 		h.t.Fatalf("Observe after Undo: %v", err)
+	}
+	if h.AfterUndo != nil {
+		before = h.AfterUndo
 	}
 	h.compare("after Undo", before, back)
 	for _, d := range changes {

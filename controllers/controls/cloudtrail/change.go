@@ -56,7 +56,8 @@ func same[T comparable](want, got *T) bool { return want == nil || got != nil &&
 
 // change is what is written to a trail: the parts that are there.
 type change struct {
-	// Create makes the trail, with these settings.
+	// Create makes the trail, with these settings. It is undone by stopping it, for Plumbline deletes no trail: one that is
+	// stopped records nothing and costs nothing.
 	Create bool `json:"create,omitempty"`
 	settings
 	// Logging starts or stops it.
@@ -134,9 +135,6 @@ func undo(ctx context.Context, t *control.Target, d control.Drift) error {
 	before, err := control.Decode[change](d.Before)
 	if err != nil {
 		return err
-	}
-	if left.Create {
-		return fmt.Errorf("%s was created and is never deleted; organizationTrail with state: Disabled stops it", d.Resource)
 	}
 	t = home(t, d.Resource)
 	for _, unchanged := range []func(context.Context, *control.Target, string, change, change) (bool, error){

@@ -21,12 +21,13 @@ var OrganizationTrail = control.Control[v1alpha1.OrganizationTrail]{
 		Doc: "Without a trail nobody can tell what happened. Enforcing starts logging and makes the trail one of the organization, " +
 			"of every region and with global services (Safe); delivers to the declared bucket and, where managementEvents is " +
 			"declared, records every management event (Disruptive; selectors of data and network events are kept); and, only with " +
-			"create: IfMissing and while no other organization trail logs, creates it (Irreversible: Plumbline deletes no trail). " +
+			"create: IfMissing and while no other organization trail logs, creates it (Disruptive: cost). Undoing a creation stops " +
+			"the trail; Plumbline deletes none. " +
 			"Failing deliveries and a trail that does not see every management event are reported. The bucket, its policy and " +
 			"trusted access must be there. Trails of AWS Control Tower are never changed.",
 		Scope:         control.Organization,
 		Administrator: administrator,
-		Risk:          control.Irreversible,
+		Risk:          control.Disruptive,
 		Severity:      v1alpha1.SeverityHigh,
 		Cost:          "The first copy of management events is free; a second trail that records them is billed per event.",
 		Frameworks: map[string][]string{

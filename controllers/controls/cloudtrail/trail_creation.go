@@ -30,8 +30,11 @@ func observeMissing(ctx context.Context, t *control.Target, arn string, want v1a
 			d.message = "not created: " + other + " records management events of the organization, and a second copy of them is " +
 				"billed; declare that trail, or stop it first"
 		default:
-			d.risk, d.message = control.Irreversible, ""
-			d.after = change{Create: true, settings: settings{Bucket: &want.Bucket.Name, Prefix: &want.Bucket.Prefix}}
+			d.risk, d.message = control.Disruptive, ""
+			d.before = change{Logging: aws.Bool(false)}
+			d.after = change{
+				Create: true, Logging: aws.Bool(true), settings: settings{Bucket: &want.Bucket.Name, Prefix: &want.Bucket.Prefix},
+			}
 		}
 	}
 	d.departs("name", want.Name+" in "+string(want.HomeRegion), got)

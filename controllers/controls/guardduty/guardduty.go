@@ -17,8 +17,10 @@ func Controls(b *v1alpha1.GuardDutyBaseline) []control.Bound {
 	var detector *DetectorSettings
 	if d := b.Spec.Detector; d != nil {
 		detector = &DetectorSettings{GuardDutyDetector: *d}
-		// A section in Audit writes nothing, not even by way of a detector that another section creates.
-		if f := b.Spec.Features; f != nil && b.Spec.EffectiveMode(f.ControlSpec) == v1alpha1.ModeEnforce {
+		// Plans cost money, so turning one on is Disruptive, and creating a detector is Safe: a detector takes plans with it only
+		// where their own section would have them turned on without asking.
+		if f := b.Spec.Features; f != nil && b.Spec.EffectiveMode(f.ControlSpec) == v1alpha1.ModeEnforce &&
+			b.Spec.EffectiveApproval(f.ControlSpec) == v1alpha1.ApprovalIrreversible {
 			detector.Plans = f
 		}
 	}
@@ -33,7 +35,7 @@ func Controls(b *v1alpha1.GuardDutyBaseline) []control.Bound {
 type DetectorSettings struct {
 	v1alpha1.GuardDutyDetector `json:",inline"`
 
-	// Plans is the features section, nil where it is absent or not enforced: a detector is then created with no plan on.
+	// Plans is the features section, nil where it is absent or waits for an approval: a detector is then created with no plan on.
 	Plans *v1alpha1.GuardDutyFeatures `json:"plans,omitempty"`
 }
 

@@ -31,24 +31,26 @@ func TestTheCatalogueIsConsistent(t *testing.T) {
 	}
 }
 
-func TestADetectorIsCreatedWithPlansOnlyWhereTheirSectionIsEnforced(t *testing.T) {
+func TestADetectorIsCreatedWithPlansOnlyWhereTheirSectionAsksForNoApproval(t *testing.T) {
+	const enforce, audit, consents = v1alpha1.ModeEnforce, v1alpha1.ModeAudit, v1alpha1.ApprovalIrreversible
 	for name, tc := range map[string]struct {
-		baseline, features v1alpha1.Mode
+		baseline, features v1alpha1.ControlSpec
 		want               bool
 	}{
-		"both in Audit":          {v1alpha1.ModeAudit, "", false},
-		"both in Enforce":        {v1alpha1.ModeEnforce, "", true},
-		"the features apart":     {v1alpha1.ModeEnforce, v1alpha1.ModeAudit, false},
-		"the features ahead":     {v1alpha1.ModeAudit, v1alpha1.ModeEnforce, true},
-		"no mode, that is Audit": {"", "", false},
+		"both in Audit":                          {v1alpha1.ControlSpec{Mode: audit}, v1alpha1.ControlSpec{}, false},
+		"Enforce, and plans wait for approval":   {v1alpha1.ControlSpec{Mode: enforce}, v1alpha1.ControlSpec{}, false},
+		"Enforce, and the baseline consents":     {v1alpha1.ControlSpec{Mode: enforce, Approval: consents}, v1alpha1.ControlSpec{}, true},
+		"Enforce, and the features consent":      {v1alpha1.ControlSpec{Mode: enforce}, v1alpha1.ControlSpec{Approval: consents}, true},
+		"the features in Audit, with consent":    {v1alpha1.ControlSpec{Mode: enforce, Approval: consents}, v1alpha1.ControlSpec{Mode: audit}, false},
+		"only the features in Enforce, consents": {v1alpha1.ControlSpec{}, v1alpha1.ControlSpec{Mode: enforce, Approval: consents}, true},
+		"no mode, that is Audit":                 {v1alpha1.ControlSpec{Approval: consents}, v1alpha1.ControlSpec{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &v1alpha1.GuardDutyBaseline{}
-			b.Spec.Mode = tc.baseline
+			b.Spec.Mode, b.Spec.Approval = tc.baseline.Mode, tc.baseline.Approval
 			b.Spec.Detector = &v1alpha1.GuardDutyDetector{ControlSpec: v1alpha1.ControlSpec{State: v1alpha1.Enabled}}
-			b.Spec.Features = &v1alpha1.GuardDutyFeatures{
-				ControlSpec: v1alpha1.ControlSpec{State: v1alpha1.Enabled, Mode: tc.features}, S3DataEvents: v1alpha1.Enabled,
-			}
+			tc.features.State = v1alpha1.Enabled
+			b.Spec.Features = &v1alpha1.GuardDutyFeatures{ControlSpec: tc.features, S3DataEvents: v1alpha1.Enabled}
 			got, ok := Controls(b)[1].Settings.(DetectorSettings)
 			if !ok || (got.Plans != nil) != tc.want {
 				t.Errorf("settings %+v, want plans: %v", got, tc.want)
