@@ -97,28 +97,39 @@ func TestWaitingEndsWithThePass(t *testing.T) {
 	})
 }
 
-func TestHealthyUsersCostTwoCalls(t *testing.T) {
-	var c cloudtest.Cloud
-	a := account{policies: guardsInPlace()}
-	for i := range 10 {
-		a.members = append(a.members, member{
-			name: fmt.Sprintf("user-%d", i), password: ago(30), passwordUsed: ago(1), devices: 1,
-			keys: []key{active(fmt.Sprintf("AKIAUSERUSERUSERUSE%d", i), 30, 1)},
+// Ten healthy users cost one call, and one more for each variant of the guard where a guard is declared.
+func TestHealthyUsersCostNoCallEach(t *testing.T) {
+	report, guarded := "GetCredentialReport", "ListEntitiesForPolicy"
+	for guard, want := range map[v1alpha1.MFAGuard][]string{
+		v1alpha1.MFAGuardNone: {report}, v1alpha1.MFAGuardConsoleOnly: {report, guarded, guarded},
+		v1alpha1.MFAGuardConsoleAndKeys: {report, guarded, guarded},
+	} {
+		t.Run(string(guard), func(t *testing.T) {
+			var c cloudtest.Cloud
+			a := account{policies: guardsInPlace()}
+			for i := range 10 {
+				a.members = append(a.members, member{
+					name: fmt.Sprintf("user-%d", i), password: ago(30), passwordUsed: ago(1), devices: 1,
+					keys: []key{active(fmt.Sprintf("AKIAUSERUSERUSERUSE%d", i), 30, 1)},
+				})
+			}
+			a.stage(&c)
+			declared := baseline()
+			declared.Spec.UserMFA.Guard = guard
+			pass := control.NewMemo(context.Background())
+			for _, b := range Controls(declared) {
+				if !b.Managed() {
+					continue
+				}
+				found, err := b.Observe(context.Background(), sharing(&c, b.Reads, pass))
+				if err != nil || len(found) > 0 {
+					t.Fatalf("%s: %v, %v", b.ID, found, err)
+				}
+			}
+			if diff := cmp.Diff(want, operations(&c)); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
 		})
-	}
-	a.stage(&c)
-	pass := control.NewMemo(context.Background())
-	for _, b := range Controls(baseline()) {
-		if !b.Managed() {
-			continue
-		}
-		found, err := b.Observe(context.Background(), sharing(&c, b.Reads, pass))
-		if err != nil || len(found) > 0 {
-			t.Fatalf("%s: %v, %v", b.ID, found, err)
-		}
-	}
-	if diff := cmp.Diff([]string{"GetCredentialReport", "ListEntitiesForPolicy"}, operations(&c)); diff != "" {
-		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
 

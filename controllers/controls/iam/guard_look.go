@@ -45,12 +45,20 @@ func newGuardLook(t *control.Target, want WithUsers[v1alpha1.UserMFA]) *guardLoo
 	return l
 }
 
-// guarded are the users that have the guard; nobody is asked for where none is declared.
-func (l *guardLook) guarded(ctx context.Context) ([]string, error) {
+// guarded are the users that have a guard of either variant, so that a baseline which turns from one to the other leaves
+// nobody with the former; and which variants could not be told. Nobody is asked for where none is declared.
+func (l *guardLook) guarded(ctx context.Context) (names []string, unread []control.Finding) {
 	if l.guard == v1alpha1.MFAGuardNone {
 		return nil, nil
 	}
-	return guardedUsers(ctx, l.Target, l.guard)
+	for _, variant := range Guards {
+		some, err := guardedUsers(ctx, l.Target, variant)
+		if err != nil {
+			unread = append(unread, control.Unreadable(GuardARN(variant, l.Partition, l.Account), err))
+		}
+		names = append(names, some...)
+	}
+	return names, unread
 }
 
 // read reads what the decision needs: of a user that turns out to be healthy and has no guard no more than shows it.

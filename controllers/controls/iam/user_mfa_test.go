@@ -108,6 +108,35 @@ func TestUserMFA(t *testing.T) {
 			Remains: []control.Finding{noMFA(userARN("alice"), ReasonGuarded)},
 		},
 		{
+			Name: "turning to another guard leaves nobody with the former who needs none", Want: only,
+			AWS: account{
+				members: []member{
+					attached("enrolled", member{password: ago(9), devices: 1}, keysGuard), attached("closed", member{}, keysGuard),
+					attached("twice", member{password: ago(9), devices: 1}, consoleGuard, keysGuard),
+				},
+				policies: guardsInPlace(),
+			}.stage,
+			Findings: []control.Finding{
+				guardChange(userARN("enrolled"), "none", "mfa-guard-keys", control.Safe),
+				guardChange(userARN("closed"), "none", "mfa-guard-keys", control.Safe),
+				guardChange(userARN("twice"), "none", "mfa-guard, mfa-guard-keys", control.Safe),
+			},
+		},
+		{
+			Name: "the same the other way round, also where only one of the guards exists", Want: both,
+			AWS: account{
+				members:  []member{attached("enrolled", member{password: ago(9), devices: 1}, consoleGuard)},
+				policies: map[string]string{consoleGuard: GuardDocument(v1alpha1.MFAGuardConsoleOnly, "aws")},
+			}.stage,
+			Findings: []control.Finding{guardChange(userARN("enrolled"), "none", "mfa-guard", control.Safe)},
+		},
+		{
+			Name: "without a guard declared, guards that were attached stay and nobody asks for them", Want: none,
+			AWS: account{
+				members: []member{attached("enrolled", member{password: ago(9), devices: 1}, consoleGuard, keysGuard)}, policies: guardsInPlace(),
+			}.stage,
+		},
+		{
 			Name: "turning to the guard that denies keys too does not weaken; a key that nobody uses does not count", Want: both,
 			AWS: account{members: []member{attached("alice", member{password: ago(30), keys: []key{
 				{id: "AKIAALICEALICEALICE1", status: "Active", created: ago(300), used: ago(91)},
