@@ -106,8 +106,8 @@ func withAccount(ctx context.Context, a *v1alpha1.AWSAccount) context.Context {
 func (r *Record) Changing(ctx context.Context, c engine.Change) {
 	ctrl.LoggerFrom(ctx).Info("changing", "account", c.Account, "region", c.Region, "control", c.Control, "baseline", c.Baseline,
 		"resource", c.Resource, "risk", c.Risk.String(), "beforeDigest", c.BeforeDigest, "fields", paths(c.Fields))
-	r.onAccount(ctx, corev1.EventTypeNormal, "Changing", c.Control, "%s: changing %s in %s (%s, before-state %s)",
-		c.Control, c.Resource, c.Region, paths(c.Fields), c.BeforeDigest)
+	r.onChange(ctx, c, corev1.EventTypeNormal, "Changing", fmt.Sprintf("%s: changing %s in %s (%s, before-state %s)",
+		c.Control, c.Resource, c.Region, paths(c.Fields), c.BeforeDigest))
 }
 
 // Changed tells of a write's outcome.
@@ -118,12 +118,13 @@ func (r *Record) Changed(ctx context.Context, c engine.Change, err error) {
 		r.metrics.changes.WithLabelValues(c.Control, "failed").Inc()
 		_, message := control.Explain(err)
 		log.Info("change failed", "outcome", message)
-		r.onAccount(ctx, corev1.EventTypeWarning, "ChangeFailed", c.Control, "%s: %s in %s: %s", c.Control, c.Resource, c.Region, message)
+		r.onChange(ctx, c, corev1.EventTypeWarning, "ChangeFailed", fmt.Sprintf("%s: %s in %s: %s", c.Control, c.Resource, c.Region, message))
 		return
 	}
 	r.metrics.changes.WithLabelValues(c.Control, "applied").Inc()
 	log.Info("changed", "outcome", "applied")
-	r.onAccount(ctx, corev1.EventTypeNormal, "Changed", c.Control, "%s: changed %s in %s (before-state %s)", c.Control, c.Resource, c.Region, c.BeforeDigest)
+	r.onChange(ctx, c, corev1.EventTypeNormal, "Changed", fmt.Sprintf("%s: changed %s in %s (before-state %s)",
+		c.Control, c.Resource, c.Region, c.BeforeDigest))
 }
 
 func paths(fields []control.Field) string {
@@ -134,10 +135,15 @@ func paths(fields []control.Field) string {
 	return control.Bounded(strings.Join(all, ","), 200)
 }
 
-func (r *Record) onAccount(ctx context.Context, eventType, reason, action, format string, args ...any) {
-	if a, ok := ctx.Value(accountKey{}).(*v1alpha1.AWSAccount); ok {
-		r.event(a, eventType, reason, action, fmt.Sprintf(format, args...))
+// onChange writes an event of a write on the pass's account. The recorder folds events into one that differ in their note
+// alone, so the resource and its before-state stand in related: every write then has an event of its own.
+func (r *Record) onChange(ctx context.Context, c engine.Change, eventType, reason, note string) {
+	a, ok := ctx.Value(accountKey{}).(*v1alpha1.AWSAccount)
+	if !ok {
+		return
 	}
+	related := &corev1.ObjectReference{Kind: "AWSResource", Name: control.Bounded(c.Resource, 512), FieldPath: c.Region, ResourceVersion: c.BeforeDigest}
+	r.events.Eventf(a, related, eventType, reason, control.Bounded(c.Control, 128), "%s", control.Bounded(note, 1000))
 }
 
 // event writes an event; notes are bounded by the API at 1 KiB.
@@ -273,4 +279,3 @@ func SlimAccount(o any) (any, error) {
 	}
 	return a, nil
 }
-
