@@ -1,0 +1,29 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// eventsWithin is how long an event may take to be written: they are sent beside the work.
+const eventsWithin = 20 * time.Second
+
+// logged are the lines of a manager's log with this message.
+func logged(path, message string) []map[string]any {
+	GinkgoHelper()
+	content, err := os.ReadFile(path)
+	Expect(err).NotTo(HaveOccurred())
+	var found []map[string]any
+	for line := range strings.Lines(string(content)) {
+		var fields map[string]any
+		if json.Unmarshal([]byte(line), &fields) == nil && fields["msg"] == message {
+			found = append(found, fields)
+		}
+	}
+	return found
+}
