@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/plumbline-dev/plumbline/test/stack"
@@ -126,5 +127,6 @@ func (d *demo) playOn() {
 	d.say("export AWS_ENDPOINT_URL=" + d.cloud.URL + " AWS_ACCESS_KEY_ID=" + payProd + " AWS_SECRET_ACCESS_KEY=x AWS_REGION=eu-central-1")
 	d.say("aws ec2 disable-ebs-encryption-by-default")
 	d.say("The manager's log is " + d.manager.Log + ".")
-	d.say(fmt.Sprintf("To end it all: kill %d %d; then kill the etcd and kube-apiserver under %s", d.manager.PID(), d.cloud.PID(), d.dir))
+	pids := append([]int{d.manager.PID(), d.cloud.PID()}, d.plane.PIDs()...)
+	d.say("To end it all: kill " + strings.Trim(fmt.Sprint(pids), "[]"))
 }

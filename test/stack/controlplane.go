@@ -151,6 +151,9 @@ func (c *ControlPlane) start(outlive bool) error {
 	return nil
 }
 
+// PIDs are the process ids of etcd and kube-apiserver, on Linux; elsewhere they cannot be told.
+func (c *ControlPlane) PIDs() []int { return children("etcd", "kube-apiserver") }
+
 // Stop ends both servers and removes what was stored, and Dir unless it was given.
 func (c *ControlPlane) Stop() error {
 	var problems []error

@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,11 @@ func TestControlPlane(t *testing.T) {
 		out, err := plane.Kubectl(ctx, "get", "namespace", "default", "-o", "name")
 		if err != nil || strings.TrimSpace(out) != "namespace/default" {
 			t.Errorf("got %q, %v", out, err)
+		}
+	})
+	t.Run("the servers' process ids are known on Linux", func(t *testing.T) {
+		if pids := plane.PIDs(); runtime.GOOS == "linux" && len(pids) != 2 {
+			t.Errorf("process ids %v, want those of etcd and kube-apiserver", pids)
 		}
 	})
 	t.Run("another user may do what RBAC allows", func(t *testing.T) { checkServiceAccount(ctx, t, plane) })

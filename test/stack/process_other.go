@@ -9,3 +9,6 @@ import "syscall"
 func childAttributes(_ bool) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
+
+// children cannot be told here without a library.
+func children(...string) []int { return nil }
