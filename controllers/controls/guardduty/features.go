@@ -91,16 +91,20 @@ func judgePlans(ctx context.Context, t *control.Target, s standing, want states)
 		departing, decided = decidedByOrganization(ctx, t, s.plans, want, departing)
 		found = append(found, decided...)
 	}
-	if len(departing) == 0 {
-		return found
+	raised, lowered := apart(want, s.plans, departing)
+	for i, some := range [][]int{raised, lowered} {
+		if len(some) == 0 {
+			continue
+		}
+		before, after := planChange{Plans: s.plans.pick(some, true)}, planChange{Plans: want.pick(some, false)}
+		if s.relation == member || s.relation == unread {
+			before.Member, after.Member = t.Account, t.Account
+		}
+		d := drift(resource(t), want, s.plans, some, i == 1)
+		d.Before, d.After = control.JSON(before), control.JSON(after)
+		found = append(found, control.Finding{Drift: d})
 	}
-	before, after := planChange{Plans: s.plans.pick(departing, true)}, planChange{Plans: want.pick(departing, false)}
-	if s.relation == member || s.relation == unread {
-		before.Member, after.Member = t.Account, t.Account
-	}
-	d := drift(resource(t), want, s.plans, departing)
-	d.Before, d.After = control.JSON(before), control.JSON(after)
-	return append(found, control.Finding{Drift: d})
+	return found
 }
 
 // notJudged are the findings for plans that the region does not offer (with none offered: for the region) and for those

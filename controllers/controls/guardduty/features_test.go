@@ -34,8 +34,8 @@ var (
 		ControlSpec:  v1alpha1.ControlSpec{State: v1alpha1.Enabled},
 		S3DataEvents: v1alpha1.Enabled, LambdaNetworkLogs: v1alpha1.Disabled,
 	}
-	mixedFinding = planFinding(true, field("s3DataEvents", "Enabled", "Disabled"), field("lambdaNetworkLogs", "Disabled", "Enabled"))
-	oneAgent     = v1alpha1.GuardDutyFeatures{
+	mixedFindings = []control.Finding{s3OnFinding, planFinding(true, field("lambdaNetworkLogs", "Disabled", "Enabled"))}
+	oneAgent      = v1alpha1.GuardDutyFeatures{
 		ControlSpec: v1alpha1.ControlSpec{State: v1alpha1.Enabled},
 		RuntimeMonitoring: &v1alpha1.RuntimeMonitoring{
 			State: v1alpha1.Enabled, EKSAddonManagement: v1alpha1.Enabled, EC2AgentManagement: v1alpha1.Disabled,
@@ -64,18 +64,19 @@ func TestFeatures(t *testing.T) {
 			AWS: stage(func(w *world) { w.detectors[here] = newDetector(true) }), Findings: []control.Finding{s3OnFinding},
 		},
 		{
-			Name: "one plan on and another off are one change, which weakens", Want: mixed,
+			Name: "one plan on and another off are two changes, of which one weakens", Want: mixed,
 			AWS:      stage(func(w *world) { w.detectors[here] = newDetector(true, "LAMBDA_NETWORK_LOGS") }),
-			Findings: []control.Finding{mixedFinding},
+			Findings: mixedFindings,
 		},
 		{
 			Name: "Runtime Monitoring and its agents are judged apart; the older EKS Runtime Monitoring is left alone", Want: oneAgent,
 			AWS: stage(func(w *world) {
 				w.detectors[here] = newDetector(true, "EKS_RUNTIME_MONITORING", runtimeMonitoring, runtimeMonitoring+"/EC2_AGENT_MANAGEMENT")
 			}),
-			Findings: []control.Finding{planFinding(true,
-				field("runtimeMonitoring.eksAddonManagement", "Enabled", "Disabled"),
-				field("runtimeMonitoring.ec2AgentManagement", "Disabled", "Enabled"))},
+			Findings: []control.Finding{
+				planFinding(false, field("runtimeMonitoring.eksAddonManagement", "Enabled", "Disabled")),
+				planFinding(true, field("runtimeMonitoring.ec2AgentManagement", "Disabled", "Enabled")),
+			},
 		},
 		{
 			Name: "Runtime Monitoring turned off takes its agents along, and undoing brings them back", Want: runtimeOff,
@@ -139,7 +140,7 @@ func memberFeatureCases() []controltest.Case[v1alpha1.GuardDutyFeatures] {
 		},
 		{
 			Name: "a member's plans are set by the administrator", Want: mixed, Target: withAdmin,
-			AWS: governed(func(w *world) { asMember(w, true, "LAMBDA_NETWORK_LOGS") }), Findings: []control.Finding{mixedFinding},
+			AWS: governed(func(w *world) { asMember(w, true, "LAMBDA_NETWORK_LOGS") }), Findings: mixedFindings,
 		},
 		{
 			Name: "a member's agents too", Want: oneAgent, Target: withAdmin,
@@ -189,7 +190,7 @@ func memberFeatureCases() []controltest.Case[v1alpha1.GuardDutyFeatures] {
 		{
 			Name: "an account outside sets its plans itself", Want: mixed, Target: withAdmin,
 			AWS:      governed(func(w *world) { w.detectors[here] = newDetector(true, "LAMBDA_NETWORK_LOGS") }),
-			Findings: []control.Finding{mixedFinding},
+			Findings: mixedFindings,
 		},
 		{
 			Name: "a plan wanted off that the organization turns on for ALL is reported beside the others", Want: mixed, Target: withAdmin,

@@ -128,7 +128,7 @@ func decidedByOrganization(ctx context.Context, t *control.Target, got, want sta
 	against := func(i int) bool { return want[i] == off && auto[i] == forAll }
 	coming := func(i int) bool { return want[i] == on && justJoined(t) && auto[i] > forNone }
 	if some := filter(departing, against); len(some) > 0 {
-		decided = append(decided, contradicts(control.Finding{Drift: drift(resource(t), want, got, some)}, paths(some)))
+		decided = append(decided, contradicts(control.Finding{Drift: drift(resource(t), want, got, some, true)}, paths(some)))
 	}
 	if some := filter(departing, coming); len(some) > 0 {
 		decided = append(decided, onItsWay(resource(t), paths(some)))

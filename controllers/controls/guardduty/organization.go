@@ -153,19 +153,23 @@ func judgeLever(t *control.Target, resource string, want v1alpha1.GuardDutyOrgan
 		found = append(found, control.Unreadable(resource,
 			control.Unexpected("DescribeOrganizationConfiguration", "a state that is known for "+paths(c.unclear))))
 	}
-	d := drift(resource, wanted, now.plans, c.departing)
-	before := organizationChange{Region: t.Region, Plans: now.plans.pick(c.departing, true)}
-	after := organizationChange{Region: t.Region, Plans: wanted.pick(c.departing, false)}
-	if members := stateOf(string(want.AutoEnable)); members != unlisted && members != now.members {
-		d.Fields = slices.Insert(d.Fields, 0, control.Field{Path: "autoEnable", Want: members.String(), Got: now.members.String()})
-		d.Weakens = d.Weakens || members < now.members
-		before.AutoEnable, after.AutoEnable = now.members.String(), members.String()
+	raised, lowered := apart(wanted, now.plans, c.departing)
+	members := stateOf(string(want.AutoEnable))
+	for i, some := range [][]int{raised, lowered} {
+		weakens := i == 1
+		d := drift(resource, wanted, now.plans, some, weakens)
+		before := organizationChange{Region: t.Region, Plans: now.plans.pick(some, true)}
+		after := organizationChange{Region: t.Region, Plans: wanted.pick(some, false)}
+		if members != unlisted && members != now.members && (members < now.members) == weakens {
+			d.Fields = slices.Insert(d.Fields, 0, control.Field{Path: "autoEnable", Want: members.String(), Got: now.members.String()})
+			before.AutoEnable, after.AutoEnable = now.members.String(), members.String()
+		}
+		if len(d.Fields) > 0 {
+			d.Before, d.After = control.JSON(before), control.JSON(after)
+			found = append(found, control.Finding{Drift: d})
+		}
 	}
-	if len(d.Fields) == 0 {
-		return found
-	}
-	d.Before, d.After = control.JSON(before), control.JSON(after)
-	return append(found, control.Finding{Drift: d})
+	return found
 }
 
 // organizationChange is what a change writes in one region: the delegation, or the configuration.

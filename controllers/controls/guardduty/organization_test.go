@@ -105,6 +105,26 @@ func TestOrganization(t *testing.T) {
 			Findings: []control.Finding{leverFinding(frankfurt, true, field("s3DataEvents", "NEW", "ALL"))},
 		},
 		{
+			Name: "what is lowered waits by itself and keeps nothing from being raised", Target: asAdministrator(frankfurt),
+			Want: autoEnable(v1alpha1.AutoEnableAll, &v1alpha1.GuardDutyOrganizationFeatures{
+				S3DataEvents: v1alpha1.AutoEnableNone, RDSLoginEvents: v1alpha1.AutoEnableNew,
+			}),
+			AWS: stage(delegated(func() *fakeLever { return newLever("NEW", "S3_DATA_EVENTS") }, frankfurt)),
+			Findings: []control.Finding{
+				leverFinding(frankfurt, false, field("autoEnable", "ALL", "NEW"), field("rdsLoginEvents", "NEW", "NONE")),
+				leverFinding(frankfurt, true, field("s3DataEvents", "NONE", "ALL")),
+			},
+		},
+		{
+			Name: "so does autoEnable beside a plan", Target: asAdministrator(frankfurt),
+			Want: autoEnable(v1alpha1.AutoEnableNew, &v1alpha1.GuardDutyOrganizationFeatures{RDSLoginEvents: v1alpha1.AutoEnableNew}),
+			AWS:  stage(delegated(all, frankfurt)),
+			Findings: []control.Finding{
+				leverFinding(frankfurt, false, field("rdsLoginEvents", "NEW", "NONE")),
+				leverFinding(frankfurt, true, field("autoEnable", "NEW", "ALL")),
+			},
+		},
+		{
 			Name: "Runtime Monitoring and its agents", Want: runtime, Target: asAdministrator(frankfurt),
 			AWS: stage(delegated(none, frankfurt)),
 			Findings: []control.Finding{leverFinding(frankfurt, false,

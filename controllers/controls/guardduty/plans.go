@@ -163,12 +163,18 @@ func (c changes) shownBy(s states) bool {
 	return true
 }
 
-// drift is what putting some plans right amounts to: all of it is Disruptive, and lowering any of them weakens.
-func drift(resource string, want, got states, departing []int) control.Drift {
-	d := control.Drift{Resource: resource, Risk: control.Disruptive}
+// apart sorts departing plans into those that are raised and those that are lowered. They are changes of their own: what is
+// lowered waits for an approval in every mode, and keeps nothing from being raised meanwhile.
+func apart(want, got states, departing []int) (raised, lowered []int) {
+	up := func(i int) bool { return want[i] > got[i] }
+	return filter(departing, up), filter(departing, func(i int) bool { return !up(i) })
+}
+
+// drift is what putting some plans right amounts to, which is Disruptive.
+func drift(resource string, want, got states, departing []int, weakens bool) control.Drift {
+	d := control.Drift{Resource: resource, Risk: control.Disruptive, Weakens: weakens}
 	for _, i := range departing {
 		d.Fields = append(d.Fields, control.Field{Path: plans[i].path, Want: want[i].forPeople(), Got: got[i].forPeople()})
-		d.Weakens = d.Weakens || want[i] < got[i]
 	}
 	return d
 }
