@@ -53,10 +53,11 @@ func observePasswordPolicy(ctx context.Context, t *control.Target, want v1alpha1
 		return nil, err
 	}
 	// What is Safe comes first and alone makes a policy where there is none: the rest by itself would make a policy that is
-	// weaker than AWS's default.
+	// weaker than AWS's default. What weakens is apart, for it waits for an approval in every mode and keeps nothing else
+	// waiting.
 	var found []control.Finding
-	for _, risk := range []control.Risk{control.Safe, control.Disruptive} {
-		d := passwordDrift(now, want, risk, none)
+	for _, kind := range []control.Drift{{Risk: control.Safe}, {Risk: control.Disruptive}, {Risk: control.Disruptive, Weakens: true}} {
+		d := passwordDrift(now, want, kind, none)
 		if len(d.Fields) > 0 {
 			d.Resource = t.GlobalARN("iam", "account-password-policy")
 			found = append(found, control.Finding{Drift: d})
@@ -65,25 +66,23 @@ func observePasswordPolicy(ctx context.Context, t *control.Target, want v1alpha1
 	return found, nil
 }
 
-// passwordDrift is what departs and carries the given risk when it is put right.
-func passwordDrift(now passwordSettings, want v1alpha1.PasswordPolicy, risk control.Risk, none bool) control.Drift {
-	d := control.Drift{Risk: risk}
+// passwordDrift is what departs and, when it is put right, carries the risk that d has and weakens or not as d does.
+func passwordDrift(now passwordSettings, want v1alpha1.PasswordPolicy, d control.Drift, none bool) control.Drift {
 	before := passwordChange{Settings: passwordSettings{}, NoPolicy: none}
-	after := passwordChange{Settings: passwordSettings{}, Create: none && risk == control.Safe}
+	after := passwordChange{Settings: passwordSettings{}, Create: none && d.Risk == control.Safe}
 	for _, r := range passwordRules {
 		wanted, got := r.want(want), now[r.name]
 		if wanted == unmanaged || r.holds(got, wanted) {
 			continue
 		}
-		carries, weakens := r.risk(wanted)
-		if carries != risk {
+		if risk, weakens := r.risk(wanted); risk != d.Risk || weakens != d.Weakens {
 			continue
 		}
 		field := control.Field{Path: r.name, Want: r.text(wanted, true), Got: r.text(got, false)}
 		if none {
 			field.Got = "no policy"
 		}
-		d.Fields, d.Weakens = append(d.Fields, field), d.Weakens || weakens
+		d.Fields = append(d.Fields, field)
 		before.Settings[r.name], after.Settings[r.name] = got, wanted
 	}
 	d.Before, d.After = control.JSON(before), control.JSON(after)

@@ -73,7 +73,19 @@ func TestPasswordPolicy(t *testing.T) {
 			Name: "asking for less weakens, and is never Safe", Want: off, AWS: account{password: &strict}.stage,
 			Findings: []control.Finding{
 				drift(control.Safe, false, onOff("hardExpiry", "Disabled", "Enabled")),
-				drift(control.Disruptive, true, onOff("symbols", "Disabled", "Enabled"), onOff("allowUsersToChange", "Disabled", "Enabled")),
+				drift(control.Disruptive, false, onOff("allowUsersToChange", "Disabled", "Enabled")),
+				drift(control.Disruptive, true, onOff("symbols", "Disabled", "Enabled")),
+			},
+		},
+		{
+			Name: "what weakens keeps nothing else waiting", AWS: account{password: &types.PasswordPolicy{
+				MinimumPasswordLength: aws.Int32(8), PasswordReusePrevention: aws.Int32(24), RequireSymbols: true,
+			}}.stage,
+			Want: v1alpha1.PasswordPolicy{ControlSpec: enabled, MaxAgeDays: 90, Symbols: "Disabled"},
+			Findings: []control.Finding{
+				drift(control.Safe, false, onOff("minimumLength", "at least 14", "8")),
+				drift(control.Disruptive, false, onOff("maxAgeDays", "at most 90", "none")),
+				drift(control.Disruptive, true, onOff("symbols", "Disabled", "Enabled")),
 			},
 		},
 		{
