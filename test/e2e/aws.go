@@ -156,3 +156,11 @@ const (
 func roleARN(account, role string) string {
 	return fmt.Sprintf("arn:aws:iam::%s:role/plumbline/%s", account, role)
 }
+
+// newSessions are the sessions that were given out since there were n of them.
+func (s *scene) newSessions(ctx context.Context, n int) []stack.Session {
+	GinkgoHelper()
+	all, err := shared.emulator.Sessions(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return all[n:]
+}
