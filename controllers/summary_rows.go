@@ -79,12 +79,21 @@ func (m *merge) note(_ *row, c *check, t engine.Tally, res engine.Result) {
 			continue
 		}
 		if e.Reason == "" || rank(j.Reason) < rank(e.Reason) {
-			e.Reason, e.Message = j.Reason, control.Bounded(j.Message, maxMessage)
+			e.Reason, e.Message = j.Reason, control.Bounded(explained(j), maxMessage)
 		}
 		if j.Failed && !slices.Contains(e.Failed, c.id.region) {
 			e.Failed = append(e.Failed, c.id.region)
 		}
 	}
+}
+
+// explained is a finding's message. What could not be judged has no row, so its message names the resource where AWS's own
+// words do not.
+func explained(j engine.Judged) string {
+	if j.Outcome == control.Departs || strings.Contains(j.Message, j.Resource) {
+		return j.Message
+	}
+	return j.Resource + ": " + j.Message
 }
 
 // keep carries a check that was not looked at over from the stored entry.
