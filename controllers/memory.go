@@ -18,10 +18,10 @@ type sight struct {
 	failures int
 }
 
-// changedResource names a resource whose change is waited for.
+// changedResource names a drift (by its Judged.ID) whose change is waited for.
 type changedResource struct {
-	check    checkID
-	resource string
+	check checkID
+	drift string
 }
 
 // request is a reconcile-requested-at token and when it was first seen.

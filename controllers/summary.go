@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
@@ -77,7 +78,7 @@ func (w world) rememberLooks(id checkID, res engine.Result) {
 	}
 	for _, j := range res.Findings {
 		if j.Reason == v1alpha1.RowSettling {
-			w.memory.looks[changedResource{id, j.Resource}] = j.Looks
+			w.memory.looks[changedResource{id, j.ID()}] = j.Looks
 		}
 	}
 }
@@ -91,7 +92,9 @@ func retryAfter(res engine.Result, changed bool, failures int, every time.Durati
 			return 2 * time.Second, false // what it waits for may have been made in this very pass
 		case j.Reason == v1alpha1.RowSettling, j.Reason == v1alpha1.RowCapReached, j.Reason == v1alpha1.RowWaiting:
 			return settleAfter, false
-		case j.Failed, j.Reason == v1alpha1.RowRoleMissing, j.Outcome == "Unknown":
+		case j.Reason == control.ReasonManagedByOrganizationPolicy:
+			// The policy decides; nothing changes before somebody changes it.
+		case j.Failed, j.Reason == v1alpha1.RowRoleMissing, j.Outcome == control.Unknown:
 			failed = true
 		}
 	}

@@ -356,8 +356,11 @@ func (r *run) makeChange(ctx context.Context, res *Result, j *Judged) {
 	r.shared.Forget(domainOf(b.ID))
 	if err != nil {
 		j.Failed = true
-		_, message := control.Explain(err)
-		*j = j.because(v1alpha1.RowRemediationFailed, message)
+		reason, message := control.Explain(err)
+		if reason != control.ReasonManagedByOrganizationPolicy {
+			reason = v1alpha1.RowRemediationFailed
+		}
+		*j = j.because(reason, message)
 	}
 }
 
@@ -410,7 +413,7 @@ func (r *run) lookAgain(ctx context.Context, i int) bool {
 	before := r.results[i]
 	was := map[string]Judged{}
 	for _, j := range before.Findings {
-		was[j.Resource] = j
+		was[j.ID()] = j
 	}
 	after := r.observe(ctx, before.Task, control.NewMemo(ctx), true)
 	after.Changed = before.Changed
@@ -419,7 +422,7 @@ func (r *run) lookAgain(ctx context.Context, i int) bool {
 		if j.Outcome != control.Departs || j.Reason != "" {
 			continue // judged already: no change of this pass is waited for
 		}
-		old, known := was[j.Resource]
+		old, known := was[j.ID()]
 		switch {
 		case known && (old.Failed || old.Reason == v1alpha1.RowCapReached || old.Reason == v1alpha1.RowRoleMissing):
 			after.Findings[k] = j.because(old.Reason, old.Message)

@@ -43,7 +43,10 @@ func (r Result) Tally() Tally {
 	for _, j := range r.Findings {
 		switch {
 		case j.Outcome == control.NotApplicable:
-			t.NotApplicable++
+			// One resource that the control does not concern says nothing of the others.
+			if j.Resource == "" {
+				t.NotApplicable++
+			}
 		case j.Outcome != control.Departs: // Unknown, Waiting and anything a control might invent
 			t.Unknown++
 		case j.Excepted != "":

@@ -29,8 +29,9 @@ type Task struct {
 	Hold Hold
 	// Excused names the exception that excuses a resource, or "". Nil: nothing is excused.
 	Excused func(resource string) string
-	// Looks says how often a resource was looked at since it was changed without showing the change. Nil: never.
-	Looks func(resource string) int
+	// Looks says how often a drift (by its Judged.ID) was looked at since it was changed without showing the change. Nil:
+	// never.
+	Looks func(drift string) int
 }
 
 // Hold says why no change may be made.
@@ -86,18 +87,18 @@ func (t Task) judge(f control.Finding) (Judged, bool) {
 	case j.Excepted != "":
 		return j.because("Excepted", "excused by the exception "+j.Excepted), false
 	case risk == control.ReportOnly:
-		return j.because(v1alpha1.RowReportOnly, f.Message), false
+		return j.because(orElse(f.Reason, v1alpha1.RowReportOnly), orElse(f.Message, "Plumbline does not change this; see "+t.Control.ID+" in docs/controls.md")), false
 	case t.Hold.Reason == v1alpha1.RowSuspended:
 		return j.because(t.Hold.Reason, t.Hold.Message), false
 	case t.Mode != v1alpha1.ModeEnforce:
-		return j.because(v1alpha1.RowAudit, "would be changed with mode: Enforce ("+risk.String()+")"), false
+		return j.because(v1alpha1.RowAudit, with("would be changed with mode: Enforce ("+risk.String()+")", f.Message)), false
 	case t.needsApproval(f.Drift, risk):
-		return j.because(v1alpha1.RowAwaitingApproval, t.proposal(f.Drift, risk)), false
+		return j.because(v1alpha1.RowAwaitingApproval, with(t.proposal(f.Drift, risk), f.Message)), false
 	case t.Hold.Reason != "":
 		return j.because(t.Hold.Reason, t.Hold.Message), false
 	}
 	if t.Looks != nil {
-		if j.Looks = t.Looks(f.Resource); j.Looks > 0 && j.Looks < looksUntilFailed {
+		if j.Looks = t.Looks(j.ID()); j.Looks > 0 && j.Looks < looksUntilFailed {
 			// It was changed a moment ago; AWS may not show it yet. Looking again is all that is needed.
 			return j.settling(), false
 		}
@@ -132,6 +133,30 @@ func (t Task) proposal(d control.Drift, risk control.Risk) string {
 		return what + " (Disruptive); waits for an approval, or is applied with approval: Irreversible on the section"
 	}
 	return what + " (" + risk.String() + "); waits for an approval"
+}
+
+// ID names the drift within its check, the same at every look. One resource may have several that differ in risk.
+func (j Judged) ID() string {
+	id := j.Resource + " " + j.Risk.String()
+	for _, f := range j.Fields {
+		id += " " + f.Path
+	}
+	return id
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// with adds what the control has to say, such as the evidence that a change would break something.
+func with(message, more string) string {
+	if more == "" {
+		return message
+	}
+	return message + "; " + more
 }
 
 func (j Judged) because(reason, message string) Judged {

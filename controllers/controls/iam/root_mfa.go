@@ -38,7 +38,7 @@ func observeRootMFA(ctx context.Context, t *control.Target, want v1alpha1.RootMF
 	root := t.GlobalARN("iam", "root")
 	if t.Partition == "aws-us-gov" {
 		return []control.Finding{{
-			Drift: control.Drift{Resource: root}, Outcome: control.NotApplicable, Reason: "NoConsoleRoot",
+			Outcome: control.NotApplicable, Reason: "NoConsoleRoot",
 			Message: "accounts of " + t.Partition + " have no root user for the console",
 		}}, nil
 	}
