@@ -16,7 +16,7 @@ import (
 
 // ErrUndeclared marks a call that was refused before it left the process, because the control that made it has not declared
 // the action.
-var ErrUndeclared = errors.New("refused by the guard")
+var ErrUndeclared = control.ErrUndeclared
 
 // Guard says what the calls of one configuration may do.
 type Guard struct {
@@ -49,7 +49,8 @@ func (g Guard) handle(ctx context.Context, in middleware.InitializeInput, next m
 		return middleware.InitializeOutput{}, middleware.Metadata{}, &call
 	}
 	out, metadata, err := next.HandleInitialize(ctx, in)
-	if err != nil {
+	var inner *control.CallError
+	if err != nil && !errors.As(err, &inner) { // where the role could not be assumed, that call failed and not this one
 		call.Err = err
 		err = &call
 	}

@@ -2,8 +2,9 @@ package cloud
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
-	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
@@ -34,55 +35,64 @@ var limits = []limit{
 	{"GuardDuty", "", 10, 20},
 	{"KMS", "", 20, 50},
 	{"S3", "", 50, 100},
+	// STS counts against the caller's account ("IAM and STS quotas": 600 requests a second), so all accounts share a bucket.
+	{"STS", "", 100, 200},
 	{"", "", 50, 100},
 }
 
-// idleAfter is when a limiter that nobody used is dropped: by then its bucket is full again and needs no memory.
-const idleAfter = 5 * time.Minute
+// theCaller stands for the manager's own account in the keys of limiters.
+const theCaller = ""
 
 type limiterKey struct {
 	account, region string
 	row             int
 }
 
-type limiterEntry struct {
-	*rate.Limiter
-	used time.Time
-}
-
 // limiters holds the token buckets in use.
 type limiters struct {
 	mu      sync.Mutex
-	buckets map[limiterKey]*limiterEntry
-	swept   time.Time
+	buckets map[limiterKey]*rate.Limiter
+	// sweepAt is the number of buckets at which the full ones are dropped.
+	sweepAt int
 }
 
+// minBuckets is the number of buckets below which none is dropped.
+const minBuckets = 1024
+
+// wait waits for a turn. A turn that would come only after ctx has ended is an error at once.
 func (l *limiters) wait(ctx context.Context, account, region, service, operation string) error {
-	row := rowOf(service, operation)
-	return l.get(limiterKey{account, region, row}, time.Now()).Wait(ctx)
+	err := l.get(limiterKey{account, region, rowOf(service, operation)}).Wait(ctx)
+	if err != nil && !errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%w: %s.%s", control.ErrRateLimit, service, operation)
+	}
+	return err
 }
 
-func (l *limiters) get(k limiterKey, now time.Time) *rate.Limiter {
+func (l *limiters) get(k limiterKey) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if b := l.buckets[k]; b != nil {
+		return b
+	}
+	if len(l.buckets) >= max(l.sweepAt, minBuckets) {
+		l.sweep()
+	}
 	if l.buckets == nil {
-		l.buckets, l.swept = map[limiterKey]*limiterEntry{}, now
+		l.buckets = map[limiterKey]*rate.Limiter{}
 	}
-	if now.Sub(l.swept) > idleAfter {
-		for key, e := range l.buckets {
-			if now.Sub(e.used) > idleAfter {
-				delete(l.buckets, key)
-			}
+	b := rate.NewLimiter(limits[k.row].perSecond, limits[k.row].burst)
+	l.buckets[k] = b
+	return b
+}
+
+// sweep drops the buckets that are full: one made anew is the same.
+func (l *limiters) sweep() {
+	for k, b := range l.buckets {
+		if b.Tokens() >= float64(b.Burst()) {
+			delete(l.buckets, k)
 		}
-		l.swept = now
 	}
-	e := l.buckets[k]
-	if e == nil {
-		e = &limiterEntry{Limiter: rate.NewLimiter(limits[k.row].perSecond, limits[k.row].burst)}
-		l.buckets[k] = e
-	}
-	e.used = now
-	return e.Limiter
+	l.sweepAt = 2 * len(l.buckets)
 }
 
 func rowOf(service, operation string) int {

@@ -21,7 +21,7 @@ import (
 
 // ErrWrongAccount marks credentials that belong to another account than the one they were asked for. Nothing is called
 // with them.
-var ErrWrongAccount = errors.New("the role's credentials belong to another account")
+var ErrWrongAccount = control.ErrWrongAccount
 
 // ErrNoAdministrator says that the organization declares no delegated administrator for the service.
 var ErrNoAdministrator = errors.New("the AWSOrganization names no delegated administrator for the service")
@@ -34,6 +34,8 @@ type Account struct {
 	AuditRole, EnforceRole string
 	// ExternalID is sent with AssumeRole; empty sends none.
 	ExternalID string
+	// Problem, when it is not empty, says why the account cannot be entered.
+	Problem string
 }
 
 // Cloud makes sessions. It holds one HTTP transport, the credentials of every account in use and the rate limits.
@@ -100,13 +102,7 @@ func (s *Session) Enforce(ch Change) *Session {
 // Reach makes sure that the session's role can be assumed and leads into the right account.
 func (s *Session) Reach(ctx context.Context) error {
 	_, err := s.creds.Retrieve(ctx)
-	if err == nil {
-		return nil
-	}
-	return &control.CallError{
-		Service: "STS", Operation: "AssumeRole", Action: "sts:AssumeRole", Account: s.owner.ID,
-		Region: s.cloud.stsRegion(s.owner.Partition), Role: s.role, Err: err,
-	}
+	return err
 }
 
 // Config is a configuration for the account in region that lets through only the given IAM actions.
@@ -124,6 +120,9 @@ func (s *Session) Admin(service string) (control.Connector, string, error) {
 	a, ok := s.admins[service]
 	if !ok {
 		return nil, "", fmt.Errorf("%s: %w", service, ErrNoAdministrator)
+	}
+	if a.Problem != "" {
+		return nil, "", fmt.Errorf("account %s: %s", a.ID, a.Problem)
 	}
 	admin := s.cloud.Session(a, s.admins)
 	if s.enforce == nil {
@@ -188,7 +187,7 @@ func sessionPolicy(actions []string) string {
 func (c *Cloud) assume(a Account, role, name string, options func(*stscreds.AssumeRoleOptions)) aws.CredentialsProvider {
 	cfg := c.base.Copy()
 	cfg.Region = c.stsRegion(a.Partition)
-	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), c.attempts(a.ID, cfg.Region))
+	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), c.attempts(theCaller, cfg.Region))
 	provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), role, func(o *stscreds.AssumeRoleOptions) {
 		o.RoleSessionName = name
 		if a.ExternalID != "" {
@@ -197,7 +196,7 @@ func (c *Cloud) assume(a Account, role, name string, options func(*stscreds.Assu
 		options(o)
 	})
 	return &boundCredentials{
-		account: a.ID,
+		account: a.ID, region: cfg.Region, role: role,
 		inner: aws.NewCredentialsCache(provider, func(o *aws.CredentialsCacheOptions) {
 			o.ExpiryWindow = time.Minute
 		}),
@@ -235,16 +234,27 @@ func partitionOf(region string) string {
 // boundCredentials hands out credentials only if they belong to the account. The SDK asks on every attempt, so every single
 // request is checked.
 type boundCredentials struct {
-	account string
-	inner   aws.CredentialsProvider
-	whoAmI  func(context.Context, aws.CredentialsProvider) (string, error)
+	account, region, role string
+	inner                 aws.CredentialsProvider
+	whoAmI                func(context.Context, aws.CredentialsProvider) (string, error)
 
 	mu      sync.Mutex
 	checked string // the access key id whose account was asked for
 }
 
-// Retrieve returns the credentials, or ErrWrongAccount.
+// Retrieve returns the credentials, or an error that says how assuming the role failed.
 func (b *boundCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := b.retrieve(ctx)
+	if err != nil {
+		return aws.Credentials{}, &control.CallError{
+			Service: "STS", Operation: "AssumeRole", Action: "sts:AssumeRole",
+			Account: b.account, Region: b.region, Role: b.role, Err: err,
+		}
+	}
+	return creds, nil
+}
+
+func (b *boundCredentials) retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := b.inner.Retrieve(ctx)
 	if err != nil {
 		return aws.Credentials{}, err

@@ -1,16 +1,38 @@
 package control
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
 	"github.com/aws/smithy-go"
-
-	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
+
+// Errors of which Plumbline knows more than AWS could say.
+var (
+	// ErrWrongAccount marks credentials that belong to another account than the one they were asked for. Nothing is called
+	// with them.
+	ErrWrongAccount = errors.New("the role's credentials belong to another account")
+	// ErrUndeclared marks a call that was refused before it left the process, because the control that made it has not
+	// declared the action.
+	ErrUndeclared = errors.New("refused by the guard")
+	// ErrRateLimit marks a call that was not made, because its turn under Plumbline's own rate limits would have come too late.
+	ErrRateLimit = errors.New("no turn in time under Plumbline's own rate limit")
+	// ErrManagedByPolicy marks a change that AWS refuses because an AWS Organizations policy (not a service control policy)
+	// decides the setting. Trying again is of no use.
+	ErrManagedByPolicy = errors.New("an AWS Organizations policy manages the setting")
+	// ErrUnexpected marks an answer of AWS that lacks what it must have.
+	ErrUnexpected = errors.New("unexpected answer")
+)
+
+// Unexpected is an error that says what an answer of AWS lacks.
+func Unexpected(operation, lacks string) error {
+	return fmt.Errorf("%w: %s without %s", ErrUnexpected, operation, lacks)
+}
 
 // CallError is an AWS call that failed, with what a person needs to find out why. The session puts it around every error
 // of the SDK.
@@ -31,11 +53,27 @@ func (e *CallError) Error() string {
 // Unwrap is the SDK's error.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// describe is an SDK error's code and message, bounded; AWS's messages may quote names that others chose.
+// encoded is how EC2 begins the part of a refusal that nobody can read and that is another one every time.
+const encoded = "Encoded authorization failure message"
+
+// describe is an SDK error's code and message, bounded; AWS's messages may quote names that others chose. The same error
+// reads the same every time: what is of one attempt only (request ids, ports) is left out, or a status would be written
+// anew with every look.
 func describe(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		return api.ErrorCode() + ": " + Bounded(api.ErrorMessage(), 256)
+		message, _, _ := strings.Cut(api.ErrorMessage(), encoded)
+		return api.ErrorCode() + ": " + Bounded(strings.TrimSpace(message), 256)
+	}
+	var network *net.OpError
+	var response *smithyhttp.ResponseError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return "not answered in time"
+	case errors.As(err, &network):
+		return "no connection: " + Bounded(network.Op+": "+network.Err.Error(), 256)
+	case errors.As(err, &response):
+		return fmt.Sprintf("HTTP status %d: ", response.HTTPStatusCode()) + Bounded(response.Err.Error(), 256)
 	}
 	return Bounded(err.Error(), 256)
 }
@@ -59,12 +97,13 @@ func IsCode(err error, codes ...string) bool {
 // from their API references.
 var (
 	deniedCodes = []string{
-		"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure", "NotAuthorized",
+		"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized",
 		"UnauthorizedAccess", "AllAccessDisabled", "ForbiddenException", "UnauthorizedException",
 	}
+	// AuthFailure is what EC2 answers in a region that is not enabled.
 	credentialCodes = []string{
 		"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException", "OptInRequired",
-		"SignatureDoesNotMatch", "InvalidAccessKeyId", "RequestExpired", "TokenRefreshRequired",
+		"SignatureDoesNotMatch", "InvalidAccessKeyId", "RequestExpired", "TokenRefreshRequired", "AuthFailure",
 	}
 	throttleCodes = []string{
 		"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException",
@@ -86,84 +125,4 @@ func IsThrottled(err error) bool { return IsCode(err, throttleCodes...) }
 func IsDeniedBySCP(err error) bool {
 	var api smithy.APIError
 	return IsAccessDenied(err) && errors.As(err, &api) && strings.Contains(api.ErrorMessage(), "service control policy")
-}
-
-// Reasons that Explain gives beside those of v1alpha1.
-const (
-	ReasonThrottled      = "Throttled"
-	ReasonDeniedBySCP    = "DeniedByServiceControlPolicy"
-	ReasonCredentials    = "CredentialsRefused"
-	ReasonDidNotAnswer   = "NoAnswer"
-	ReasonUnexpectedData = "UnexpectedAnswer"
-	// ReasonManagedByOrganizationPolicy: an AWS Organizations policy decides the setting; AWS refuses a change in the account.
-	ReasonManagedByOrganizationPolicy = "ManagedByOrganizationPolicy"
-)
-
-// Explain turns an error into a reason and a message with the AWS code, the action, the role and the next step.
-func Explain(err error) (reason, message string) {
-	what, next := describe(err), ""
-	var call *CallError
-	action, role := "the call", "the audit role"
-	if errors.As(err, &call) {
-		what = describe(call.Err)
-		action, role = cmp.Or(call.Action, call.Service+":"+call.Operation), call.Role
-	}
-	switch {
-	case errors.Is(err, ErrManagedByPolicy):
-		reason, next = ReasonManagedByOrganizationPolicy, "an AWS Organizations policy decides this: change the policy, or leave the setting out of the baseline"
-	case IsDeniedBySCP(err):
-		reason, next = ReasonDeniedBySCP, "a service control policy refuses "+action+": change the policy or exclude the region"
-	case IsAccessDenied(err):
-		reason, next = v1alpha1.RowAccessDenied, "allow "+action+" to "+role+" (config/iam), and see whether the resource's own policy refuses it"
-	case IsCredentials(err):
-		reason, next = ReasonCredentials, "check that "+role+" can be assumed and the region is enabled; tried again by itself"
-	case IsThrottled(err):
-		reason, next = ReasonThrottled, action+" is throttled; tried again by itself"
-	case errors.Is(err, ErrUnexpected):
-		reason, next = ReasonUnexpectedData, "AWS answered "+action+" with something that cannot be read; tried again by itself"
-	case call == nil && Code(err) == "":
-		return v1alpha1.RowReadFailed, Bounded(what, 300) // no call failed: the control says what is wrong
-	case Code(err) == "":
-		reason, next = ReasonDidNotAnswer, action+" got no answer; tried again by itself"
-	default:
-		reason, next = v1alpha1.RowReadFailed, action+" as "+role+"; tried again by itself"
-	}
-	return reason, Bounded(what, 300) + " — " + next
-}
-
-// ErrManagedByPolicy marks a change that AWS refuses because an AWS Organizations policy (not a service control policy)
-// decides the setting. Trying again is of no use.
-var ErrManagedByPolicy = errors.New("an AWS Organizations policy manages the setting")
-
-// ErrUnexpected marks an answer of AWS that lacks what it must have.
-var ErrUnexpected = errors.New("unexpected answer")
-
-// Unexpected is an error that says what an answer of AWS lacks.
-func Unexpected(operation, lacks string) error {
-	return fmt.Errorf("%w: %s without %s", ErrUnexpected, operation, lacks)
-}
-
-// Unreadable is the finding for a resource (empty: the whole region) that could not be read.
-func Unreadable(resource string, err error) Finding {
-	reason, message := Explain(err)
-	return Finding{Drift: Drift{Resource: resource}, Outcome: Unknown, Reason: reason, Message: message}
-}
-
-// Bounded cuts s to at most n bytes on a rune boundary and takes control characters out: text from AWS may have been chosen
-// by somebody else.
-func Bounded(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
-	if len(s) <= n {
-		return s
-	}
-	cut := n - len("…")
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:max(cut, 0)] + "…"
 }

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"fmt"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -38,12 +40,19 @@ func KindOf[B, L any, P Object[B], PL interface {
 	*L
 	runtime.Object
 }](name string, spec func(P) any, controls func(P) []Bound) Kind {
+	own := func(b Baseline) P {
+		object, ok := b.(P)
+		if !ok {
+			panic(fmt.Sprintf("a %T was taken for a %s", b, name))
+		}
+		return object
+	}
 	return Kind{
 		Name:     name,
 		New:      func() Baseline { return P(new(B)) },
 		NewList:  func() runtime.Object { return PL(new(L)) },
-		Spec:     func(b Baseline) any { return spec(b.(P)) },
-		Controls: func(b Baseline) []Bound { return controls(b.(P)) },
+		Spec:     func(b Baseline) any { return spec(own(b)) },
+		Controls: func(b Baseline) []Bound { return controls(own(b)) },
 	}
 }
 

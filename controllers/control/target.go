@@ -144,8 +144,21 @@ func (r Read[T]) From(ctx context.Context, t *Target) (T, error) {
 		var zero T
 		return zero, err
 	}
-	v, _ := e.value.(T)
-	return v, e.err
+	if e.err != nil {
+		var zero T
+		return zero, e.err
+	}
+	return as[T](r.Key, e.value)
+}
+
+// as is a kept answer with its type. Two reads that share a key and not a type are a fault that must not read as an empty
+// answer.
+func as[T any](key string, value any) (T, error) {
+	v, ok := value.(T)
+	if !ok && value != nil {
+		return v, fmt.Errorf("%w: reading %s: the answer kept is a %T, which another read with the same key made", ErrUnexpected, key, value)
+	}
+	return v, nil
 }
 
 // limitedTo is the target with only the given actions let through.
@@ -224,8 +237,8 @@ func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
 	if err != nil {
 		return zero, at, err
 	}
-	typed, _ := v.(T)
-	return typed, at, nil
+	typed, err := as[T](s.Key, v)
+	return typed, at, err
 }
 
 // SharedMemo holds the answers of Shared reads for one organization. It is safe for concurrent use.
@@ -279,7 +292,7 @@ func (m *SharedMemo) fill(ctx context.Context, k memoKey, e *sharedEntry, do fun
 	defer close(e.done)
 	defer func() {
 		if p := recover(); p != nil {
-			e.err = fmt.Errorf("reading %s: panic: %v", k.key, p)
+			e.err = fmt.Errorf("%w: reading %s: panic: %v", ErrUnexpected, k.key, p)
 		}
 		if e.err != nil {
 			m.mu.Lock()

@@ -56,18 +56,31 @@ func (m Meta) problems() []string {
 	add(m.Risk < Safe || m.Risk > ReportOnly, "a risk is needed")
 	add(m.Severity == "", "a severity is needed")
 	add(len(m.Reads) == 0, "reads are needed")
-	add(m.Risk == ReportOnly && len(m.Writes) > 0, "it only reports and declares writes")
-	add(m.Risk != ReportOnly && len(m.Writes) == 0, "it changes something and declares no writes")
+	add((m.Risk == ReportOnly) != (len(m.Writes) == 0), "it must declare writes if it changes something, and none if it only reports")
 	add(m.Administrator != "" && m.Scope != Organization, "only a control of the organization is decided by an administrator")
-	for _, a := range m.Actions() {
-		add(!actionPattern.MatchString(a), "%q is no IAM action", a)
-		_, verb, _ := strings.Cut(a, ":")
-		add(strings.HasPrefix(verb, "Delete") && !mayDelete[a], "%s deletes and is not in the list of those allowed", a)
-		for _, secret := range mustNotRead {
-			add(strings.HasPrefix(a, secret) && a != "s3:GetObjectLockConfiguration", "%s reads data or secrets", a)
+	for _, a := range append(m.Actions(), m.Grants...) {
+		if problem := actionProblem(a); problem != "" {
+			p = append(p, problem)
 		}
 	}
 	return p
+}
+
+// actionProblem says why an IAM action cannot be declared; empty when it can.
+func actionProblem(action string) string {
+	_, verb, _ := strings.Cut(action, ":")
+	switch {
+	case !actionPattern.MatchString(action):
+		return fmt.Sprintf("%q is no IAM action", action)
+	case strings.HasPrefix(verb, "Delete") && !mayDelete[action]:
+		return action + " deletes and is not in the list of those allowed"
+	}
+	for _, secret := range mustNotRead {
+		if strings.HasPrefix(action, secret) && action != "s3:GetObjectLockConfiguration" {
+			return action + " reads data or secrets"
+		}
+	}
+	return ""
 }
 
 // Actions are the IAM actions that the control's own calls may use.

@@ -1,0 +1,49 @@
+package control
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Group runs functions side by side, as an errgroup.Group does, for a control that looks at many resources. A panic in one
+// of them (AWS answered something that nobody thought of) comes out of Wait, in the goroutine of whoever waits, where the
+// engine makes a finding of it; in an errgroup.Group it would end the process. The zero value is ready.
+type Group struct {
+	group errgroup.Group
+
+	mu       sync.Mutex
+	panicked string
+}
+
+// SetLimit bounds how many functions run at a time. It must not be called while one runs.
+func (g *Group) SetLimit(n int) { g.group.SetLimit(n) }
+
+// Go runs f in a goroutine of its own, once there is room.
+func (g *Group) Go(f func() error) {
+	g.group.Go(func() error {
+		defer func() {
+			if p := recover(); p != nil {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				if g.panicked == "" {
+					g.panicked = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+				}
+			}
+		}()
+		return f()
+	})
+}
+
+// Wait waits for every function, and returns the first error or panics as the first function did that panicked.
+func (g *Group) Wait() error {
+	err := g.group.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.panicked != "" {
+		panic(g.panicked)
+	}
+	return err
+}
