@@ -31,7 +31,8 @@ type Member struct {
 	State string
 	// JoinedAt is when it joined; zero when AWS does not say.
 	JoinedAt time.Time
-	// OUs are the ids from the root down to the account's own OU, the root among them.
+	// OUs are the ids from the root down to the account's own OU, the root among them. Empty: its place was not found, as
+	// when it is moved while the organization is read.
 	OUs []string
 	// Path is the names of those, joined with slashes.
 	Path string
@@ -95,21 +96,23 @@ func listAccounts(ctx context.Context, api *organizations.Client) ([]types.Accou
 	return all, err
 }
 
-// pages calls next until there is no token, and gives up on a token that comes twice in a row.
+// pages calls next until there is no token, and gives up on a token that comes twice.
 func pages(operation string, next func(token *string) (*string, error)) error {
+	seen := map[string]bool{}
 	var token *string
 	for range maxPages {
 		following, err := next(token)
 		if err != nil {
 			return err
 		}
-		if aws.ToString(following) == "" {
+		switch name := aws.ToString(following); {
+		case name == "":
 			return nil
-		}
-		if token != nil && *following == *token {
+		case seen[name]:
 			return control.Unexpected(operation, "a new page: the same token came twice")
+		default:
+			seen[name], token = true, following
 		}
-		token = following
 	}
 	return control.Unexpected(operation, "an end")
 }
@@ -234,5 +237,8 @@ func (c *Cloud) ReadTags(ctx context.Context, from Account, account string) (map
 		}
 		return out.NextToken, nil
 	})
-	return tags, err
+	if err != nil {
+		return nil, err // a part of the tags is not the tags
+	}
+	return tags, nil
 }

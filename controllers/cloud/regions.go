@@ -11,8 +11,12 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
-// regionsMaxAge is how long an account's list of enabled regions is used.
-const regionsMaxAge = 24 * time.Hour
+// regionsMaxAge is how long an account's list of enabled regions is used, regionsLastResort how long it stands in where it
+// cannot be read again: one throttled call must not put a whole account in doubt.
+const (
+	regionsMaxAge     = 24 * time.Hour
+	regionsLastResort = 2 * regionsMaxAge
+)
 
 type regionList struct {
 	names []string
@@ -27,11 +31,25 @@ func (c *Cloud) Regions(ctx context.Context, s *Session, now time.Time) ([]strin
 	if ok && now.Sub(known.at) < regionsMaxAge {
 		return known.names, known.at, nil
 	}
+	names, err := readRegions(ctx, s)
+	if err != nil {
+		if ok && now.Sub(known.at) < regionsLastResort {
+			return known.names, known.at, nil
+		}
+		return nil, time.Time{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.regions[s.owner.ID] = regionList{names, now}
+	return names, now, nil
+}
+
+func readRegions(ctx context.Context, s *Session) ([]string, error) {
 	cfg := s.Config(control.HomeRegion(s.owner.Partition), SessionReads)
 	// Without AllRegions the answer holds the regions that are enabled, by default or by opting in.
 	out, err := ec2.NewFromConfig(cfg).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
 	var names []string
 	for _, r := range out.Regions {
@@ -40,14 +58,10 @@ func (c *Cloud) Regions(ctx context.Context, s *Session, now time.Time) ([]strin
 		}
 	}
 	if len(names) == 0 {
-		return nil, time.Time{}, control.Unexpected("DescribeRegions", "any region")
+		return nil, control.Unexpected("DescribeRegions", "any region")
 	}
 	slices.Sort(names)
-	names = slices.Compact(names)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.regions[s.owner.ID] = regionList{names, now}
-	return names, now, nil
+	return slices.Compact(names), nil
 }
 
 // Denied asks whether a service control policy refuses the region as such: it makes one harmless call there that needs no

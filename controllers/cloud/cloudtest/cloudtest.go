@@ -21,6 +21,8 @@ import (
 // Call is one call that reached the stand-in.
 type Call struct {
 	Account, Region, Service, Operation, Action string
+	// Role is the ARN of the role that the call was made with; empty through a Connector, and for the manager's own calls.
+	Role string
 }
 
 // Cloud is the stand-in. The zero value refuses every operation.
@@ -30,6 +32,8 @@ type Cloud struct {
 	calls    []Call
 	denied   map[string]error
 	blank    map[string]bool
+	sessions []Session
+	roles    map[string]roleState
 	// Admins maps a service to the account that administers it.
 	Admins map[string]string
 }
@@ -123,7 +127,7 @@ func (n *connector) Config(region string, actions []string) aws.Config {
 			func(ctx context.Context, in middleware.InitializeInput, _ middleware.InitializeHandler) (
 				middleware.InitializeOutput, middleware.Metadata, error,
 			) {
-				out, err := n.cloud.answer(ctx, n.account, region, in.Parameters)
+				out, err := n.cloud.answer(callOf(ctx, n.account, region), in.Parameters)
 				return middleware.InitializeOutput{Result: out}, middleware.Metadata{}, err
 			}), middleware.After)
 	})
@@ -139,9 +143,12 @@ func (n *connector) Admin(service string) (control.Connector, string, error) {
 	return n.cloud.Connector(id), id, nil
 }
 
-func (c *Cloud) answer(ctx context.Context, account, region string, in any) (any, error) {
+func callOf(ctx context.Context, account, region string) Call {
 	service, operation := awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx)
-	call := Call{account, region, service, operation, cloud.ActionOf(service, operation)}
+	return Call{Account: account, Region: region, Service: service, Operation: operation, Action: cloud.ActionOf(service, operation)}
+}
+
+func (c *Cloud) answer(call Call, in any) (any, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, call)
@@ -149,10 +156,12 @@ func (c *Cloud) answer(ctx context.Context, account, region string, in any) (any
 		return nil, err
 	}
 	h, ok := c.handlers[reflect.TypeOf(in)]
-	if !ok {
-		return nil, fmt.Errorf("cloudtest: no handler for %s.%s", service, operation)
-	}
-	if c.blank[call.Action] {
+	switch {
+	case !ok && call.Service == "STS":
+		return c.security(call, in)
+	case !ok:
+		return nil, fmt.Errorf("cloudtest: no handler for %s.%s", call.Service, call.Operation)
+	case c.blank[call.Action]:
 		return reflect.New(h.output).Interface(), nil
 	}
 	return h.answer(call, in)

@@ -1,0 +1,167 @@
+package cloudtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// Manager is the account that the manager's own credentials belong to.
+const Manager = "999900009999"
+
+// Session is one role that was assumed.
+type Session struct {
+	// Role is its ARN, Account whom the credentials belong to.
+	Role, Account string
+	// Name, ExternalID and Policy were sent with AssumeRole.
+	Name, ExternalID, Policy string
+	// Region is where STS was asked, Duration for how long.
+	Region   string
+	Duration time.Duration
+}
+
+// roleState is what a test says of a role.
+type roleState struct {
+	err       error
+	leadsTo   string
+	anonymous bool
+}
+
+// DenyRole refuses to let a role be assumed; a nil err takes that back.
+func (c *Cloud) DenyRole(arn string, err error) { c.role(arn, func(r *roleState) { r.err = err }) }
+
+// LeadRole makes a role's credentials belong to another account than its ARN says; empty takes that back.
+func (c *Cloud) LeadRole(arn, account string) {
+	c.role(arn, func(r *roleState) { r.leadsTo = account })
+}
+
+// AnonymousRole makes AssumeRole not say whose the credentials of a role are, so that only GetCallerIdentity tells.
+func (c *Cloud) AnonymousRole(arn string) { c.role(arn, func(r *roleState) { r.anonymous = true }) }
+
+func (c *Cloud) role(arn string, change func(*roleState)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.roles == nil {
+		c.roles = map[string]roleState{}
+	}
+	r := c.roles[arn]
+	change(&r)
+	c.roles[arn] = r
+}
+
+// Sessions are the roles that were assumed so far.
+func (c *Cloud) Sessions() []Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Session(nil), c.sessions...)
+}
+
+type inputKey struct{}
+
+// Base is a configuration for cloud.New: requests are built, signed and tried again as for AWS, and answered by the stand-in
+// where they would be sent. It answers AssumeRole and GetCallerIdentity by itself; whose a call is follows from the
+// credentials that it was signed with. Nothing waits between two tries.
+func (c *Cloud) Base() aws.Config {
+	return aws.Config{
+		Region: "eu-central-1",
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "MANAGER", SecretAccessKey: "secret", Source: "cloudtest"}, nil
+		}),
+		Retryer: func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+			})
+		},
+		APIOptions: []func(*middleware.Stack) error{c.standIn},
+	}
+}
+
+func (c *Cloud) standIn(stack *middleware.Stack) error {
+	err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("RememberInput", func(
+		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+	) (middleware.InitializeOutput, middleware.Metadata, error) {
+		return next.HandleInitialize(middleware.WithStackValue(ctx, inputKey{}, in.Parameters), in)
+	}), middleware.Before)
+	if err != nil {
+		return err
+	}
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("Stand-in", func(
+		ctx context.Context, in middleware.DeserializeInput, _ middleware.DeserializeHandler,
+	) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		request, ok := in.Request.(*smithyhttp.Request)
+		if !ok {
+			return middleware.DeserializeOutput{}, middleware.Metadata{}, errors.New("cloudtest: no HTTP request")
+		}
+		call := callOf(ctx, Manager, awsmiddleware.GetRegion(ctx))
+		if s, ok := c.signedWith(request.Header.Get("Authorization")); ok {
+			call.Account, call.Role = s.Account, s.Role
+		}
+		out, err := c.answer(call, middleware.GetStackValue(ctx, inputKey{}))
+		return middleware.DeserializeOutput{Result: out}, middleware.Metadata{}, err
+	}), middleware.Before)
+}
+
+// keyPrefix begins the access key ids of roles; the number of the session follows.
+const keyPrefix = "ASIASESSION"
+
+func (c *Cloud) signedWith(authorization string) (Session, bool) {
+	_, key, _ := strings.Cut(authorization, "Credential="+keyPrefix)
+	var n int
+	if _, err := fmt.Sscanf(key, "%d/", &n); err != nil {
+		return Session{}, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sessions[n], true
+}
+
+// security answers for STS. The lock is held.
+func (c *Cloud) security(call Call, in any) (any, error) {
+	switch in := in.(type) {
+	case *sts.AssumeRoleInput:
+		return c.assumeRole(call, in)
+	case *sts.GetCallerIdentityInput:
+		return &sts.GetCallerIdentityOutput{Account: aws.String(call.Account)}, nil
+	}
+	return nil, fmt.Errorf("cloudtest: no handler for %s.%s", call.Service, call.Operation)
+}
+
+func (c *Cloud) assumeRole(call Call, in *sts.AssumeRoleInput) (any, error) {
+	arn := aws.ToString(in.RoleArn)
+	parts := strings.Split(arn, ":")
+	if len(parts) != 6 || !strings.HasPrefix(parts[5], "role/") {
+		return nil, Error("ValidationError", arn+" is invalid")
+	}
+	role := c.roles[arn]
+	if role.err != nil {
+		return nil, role.err
+	}
+	s := Session{
+		Role: arn, Account: parts[4], Name: aws.ToString(in.RoleSessionName), ExternalID: aws.ToString(in.ExternalId),
+		Policy: aws.ToString(in.Policy), Region: call.Region, Duration: time.Duration(aws.ToInt32(in.DurationSeconds)) * time.Second,
+	}
+	if role.leadsTo != "" {
+		s.Account = role.leadsTo
+	}
+	out := &sts.AssumeRoleOutput{Credentials: &types.Credentials{
+		AccessKeyId: aws.String(fmt.Sprintf("%s%d", keyPrefix, len(c.sessions))), SecretAccessKey: aws.String("secret"),
+		SessionToken: aws.String("token"), Expiration: aws.Time(time.Now().Add(s.Duration)),
+	}}
+	if !role.anonymous {
+		out.AssumedRoleUser = &types.AssumedRoleUser{
+			Arn: aws.String("arn:" + parts[1] + ":sts::" + s.Account + ":assumed-role/" + strings.TrimPrefix(parts[5], "role/") + "/" + s.Name),
+		}
+	}
+	c.sessions = append(c.sessions, s)
+	return out, nil
+}
