@@ -39,11 +39,12 @@ var AccountPublicAccessBlock = control.Control[v1alpha1.AccountPublicAccessBlock
 	},
 	Observe: observeAccountPublicAccessBlock,
 	Remediate: func(ctx context.Context, t *control.Target, d control.Drift) error {
-		to, err := control.Decode[block](d.After)
+		to, err := control.Decode[flagChange](d.After)
 		if err != nil {
 			return err
 		}
-		return writeAccountBlock(ctx, t, to)
+		return setFlags(to, func() (block, error) { return readAccountBlock(ctx, t) },
+			func(b block) error { return writeAccountBlock(ctx, t, b) })
 	},
 	Undo: undoAccountPublicAccessBlock,
 }
@@ -61,28 +62,24 @@ func observeAccountPublicAccessBlock(ctx context.Context, t *control.Target, wan
 	wanted := wantedFlags(want.PublicAccessBlockFlags)
 	found := departs(t.GlobalARN("s3", "account-public-access-block"), wanted, now)
 	for i := range found {
-		found[i].Message = publicNow(ctx, t, wanted, now.effective())
+		if !found[i].Weakens {
+			found[i].Message = publicNow(ctx, t, wanted, now.effective())
+		}
 	}
 	return found, nil
 }
 
 func undoAccountPublicAccessBlock(ctx context.Context, t *control.Target, d control.Drift) error {
-	before, err := control.Decode[block](d.Before)
+	before, err := control.Decode[flagChange](d.Before)
 	if err != nil {
 		return err
 	}
-	left, err := control.Decode[block](d.After)
+	left, err := control.Decode[flagChange](d.After)
 	if err != nil {
 		return err
 	}
-	now, err := readAccountBlock(ctx, t)
-	if err != nil {
-		return err
-	}
-	if !now.is(left) {
-		return control.ErrChanged
-	}
-	return writeAccountBlock(ctx, t, before)
+	return resetFlags(before, left, func() (block, error) { return readAccountBlock(ctx, t) },
+		func(b block) error { return writeAccountBlock(ctx, t, b) })
 }
 
 func readAccountBlock(ctx context.Context, t *control.Target) (block, error) {

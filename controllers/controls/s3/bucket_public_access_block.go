@@ -37,25 +37,20 @@ var BucketPublicAccessBlock = control.Control[PerBucket[v1alpha1.BucketPublicAcc
 	},
 	Observe: observeBucketPublicAccessBlock,
 	Remediate: func(ctx context.Context, t *control.Target, d control.Drift) error {
-		c, err := changeOf[block](t, d)
+		c, err := changeOf[flagChange](t, d)
 		if err != nil {
 			return err
 		}
-		return writeBucketBlock(ctx, t, c.bucket, c.after)
+		return setFlags(c.after, func() (block, error) { return readBucketBlock(ctx, t, c.bucket) },
+			func(b block) error { return writeBucketBlock(ctx, t, c.bucket, b) })
 	},
 	Undo: func(ctx context.Context, t *control.Target, d control.Drift) error {
-		c, err := changeOf[block](t, d)
+		c, err := changeOf[flagChange](t, d)
 		if err != nil {
 			return err
 		}
-		now, err := readBucketBlock(ctx, t, c.bucket)
-		if err != nil {
-			return err
-		}
-		if !now.is(c.after) {
-			return control.ErrChanged
-		}
-		return writeBucketBlock(ctx, t, c.bucket, c.before)
+		return resetFlags(c.before, c.after, func() (block, error) { return readBucketBlock(ctx, t, c.bucket) },
+			func(b block) error { return writeBucketBlock(ctx, t, c.bucket, b) })
 	},
 }
 

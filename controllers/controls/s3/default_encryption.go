@@ -76,22 +76,22 @@ func observeDefaultEncryption(ctx context.Context, t *control.Target, want PerBu
 	})
 }
 
-// encryptedBucket is one bucket as it is judged. What departs is parted by the risk of putting it right.
+// encryptedBucket is one bucket as it is judged. What departs is parted by the risk of putting it right, and from what
+// weakens: that waits for an approval in every mode and keeps nothing else waiting.
 type encryptedBucket struct {
 	t    *control.Target
 	name string
 	want v1alpha1.DefaultEncryption
 	now  encryption
 
-	safe, disruptive proposal
-	others           []control.Finding
+	safe, disruptive, weakening proposal
+	others                      []control.Finding
 }
 
 // proposal is a change that grows.
 type proposal struct {
 	fields        []control.Field
 	before, after encryption
-	weakens       bool
 }
 
 func (p *proposal) add(path, want, got string) {
@@ -191,22 +191,24 @@ func (b *encryptedBucket) compareCustomerProvidedKeys() {
 	}
 	block := want == v1alpha1.CustomerProvidedKeysBlocked
 	p := &b.disruptive
+	if !block {
+		p = &b.weakening
+	}
 	p.before.BlocksSSEC, p.after.BlocksSSEC = b.now.BlocksSSEC, &block
-	p.weakens = !block
 	p.add("customerProvidedKeys", string(want), string(got))
 }
 
 func (b *encryptedBucket) findings() []control.Finding {
 	found := b.others
-	add := func(risk control.Risk, p proposal) {
+	add := func(p proposal, d control.Drift) {
 		if len(p.fields) > 0 {
-			found = append(found, control.Finding{Drift: control.Drift{
-				Resource: bucketARN(b.t, b.name), Risk: risk, Fields: p.fields, Weakens: p.weakens,
-				Before: control.JSON(p.before), After: control.JSON(p.after),
-			}})
+			d.Resource, d.Fields = bucketARN(b.t, b.name), p.fields
+			d.Before, d.After = control.JSON(p.before), control.JSON(p.after)
+			found = append(found, control.Finding{Drift: d})
 		}
 	}
-	add(control.Safe, b.safe)
-	add(control.Disruptive, b.disruptive)
+	add(b.safe, control.Drift{Risk: control.Safe})
+	add(b.disruptive, control.Drift{Risk: control.Disruptive})
+	add(b.weakening, control.Drift{Risk: control.Disruptive, Weakens: true})
 	return found
 }

@@ -46,6 +46,8 @@ func TestDefaultEncryption(t *testing.T) {
 	blocked := encrypting(v1alpha1.DefaultEncryption{CustomerProvidedKeys: v1alpha1.CustomerProvidedKeysBlocked})
 	allowed := encrypting(v1alpha1.DefaultEncryption{CustomerProvidedKeys: v1alpha1.CustomerProvidedKeysAllowed})
 	keyed := encrypting(v1alpha1.DefaultEncryption{Algorithm: v1alpha1.AlgorithmKMS, KMSKey: "alias/baseline"})
+	lenient := keyed
+	lenient.Want.CustomerProvidedKeys = v1alpha1.CustomerProvidedKeysAllowed
 	unkeyed := keyed
 	unkeyed.Want.BucketKey = v1alpha1.Disabled
 	double := encrypting(v1alpha1.DefaultEncryption{Algorithm: v1alpha1.AlgorithmDSSE, KMSKey: ours})
@@ -120,6 +122,14 @@ func TestDefaultEncryption(t *testing.T) {
 			Name: "allowing SSE-C weakens", Want: allowed,
 			AWS:      world{buckets: []store{encrypted("a", ruleOf(aes, "", false, sseC)), encrypted("b", nil)}}.stage,
 			Findings: []control.Finding{weakening(drift("a", control.Disruptive, enc("customerProvidedKeys", "Allowed", "Blocked")))},
+		},
+		{
+			Name: "allowing SSE-C is a change of its own and keeps the key from nothing", Want: lenient,
+			AWS: world{aliases: aliases, buckets: []store{encrypted("a", ruleOf(aes, "", false, sseC))}}.stage,
+			Findings: []control.Finding{
+				drift("a", control.Disruptive, enc("algorithm", "aws:kms", "AES256"), enc("kmsKey", ours, "None"), enc("bucketKey", "Enabled", "Disabled")),
+				weakening(drift("a", control.Disruptive, enc("customerProvidedKeys", "Allowed", "Blocked"))),
+			},
 		},
 		{
 			Name: "an alias the region does not have is a row of each bucket and writes nothing", Want: keyed,
