@@ -70,8 +70,10 @@ func TestDocumentKeepsTheRest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, _, _ := p.transport("arn:aws:s3:::a", v1alpha1.SecureTransport{ControlSpec: enabled})
-	_, others := p.split(transportSids...)
+	if comes, goes := p.transport("arn:aws:s3:::a", v1alpha1.SecureTransport{ControlSpec: enabled}); len(comes.sids)+len(goes.sids) > 0 {
+		t.Errorf("comes: %v, goes: %v; want nothing", comes.sids, goes.sids)
+	}
+	own, others := p.split(transportSids...)
 	got, err := p.document(append(others, own...))
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +100,7 @@ func TestFingerprint(t *testing.T) {
 	for name, same := range map[string]string{
 		"principals turned around": policyOf(shuffled(roles), byAWS),
 		"statements turned around": policyOf(byAWS, roles),
+		"no statement of our own":  policyOf(roles),
 		"a Sid that is empty":      policyOf(roles[:1]+roles[len(`{"Sid":"",`):], byAWS),
 	} {
 		if of(same) != first {
@@ -105,7 +108,7 @@ func TestFingerprint(t *testing.T) {
 		}
 	}
 	for name, other := range map[string]string{
-		"a statement less":   policyOf(roles),
+		"a statement less":   policyOf(byAWS),
 		"another version":    `{"Version":"2008-10-17","Statement":[` + roles + `,` + byAWS + `]}`,
 		"a statement copied": policyOf(roles, roles, byAWS),
 	} {

@@ -55,9 +55,11 @@ const policyLimit = 20 * 1024
 // errPolicyChanged refuses a change that was worked out from another policy than the one that is there now.
 var errPolicyChanged = errors.New("the bucket policy has changed since it was looked at; nothing was written")
 
-// ownStatements are Plumbline's own statements in a bucket policy. Policy is the fingerprint of the policy that they were
-// read from; the document itself is recorded nowhere, for it may hold what is meant for few.
+// ownStatements are those of Plumbline's own statements in a bucket policy that a change concerns. Policy is the fingerprint
+// of the others' statements beside which they were read; the document itself is recorded nowhere, for it may hold what is
+// meant for few.
 type ownStatements struct {
+	Sids   []string          `json:"sids"`
 	Own    []json.RawMessage `json:"own,omitempty"`
 	Policy string            `json:"policy,omitempty"`
 }
@@ -68,29 +70,38 @@ func observeSecureTransport(ctx context.Context, t *control.Target, want PerBuck
 		if err != nil {
 			return nil, err
 		}
-		own, fields, weakens := p.transport(bucketARN(t, name), want.Want)
-		if len(fields) == 0 {
-			return nil, nil
+		comes, goes := p.transport(bucketARN(t, name), want.Want)
+		var found []control.Finding
+		// What goes is a change of its own: it waits for an approval in every mode and keeps nothing else waiting.
+		for _, d := range []demand{comes, goes} {
+			if len(d.fields) == 0 {
+				continue
+			}
+			now, _ := p.split(d.sids...)
+			others, err := p.fingerprint()
+			if err != nil {
+				return nil, err
+			}
+			f := control.Finding{Drift: control.Drift{
+				Resource: bucketARN(t, name), Risk: control.Disruptive, Fields: d.fields, Weakens: len(d.own) == 0,
+				Before: control.JSON(ownStatements{d.sids, now, others}), After: control.JSON(ownStatements{Sids: d.sids, Own: d.own}),
+			}}
+			if f.Reason, f.Message, err = p.refusal(ctx, t, name, d); err != nil {
+				return nil, err
+			}
+			if f.Reason != "" {
+				f.Risk = control.ReportOnly
+			}
+			found = append(found, f)
 		}
-		now, others := p.split(transportSids...)
-		fingerprint, err := p.fingerprint()
-		if err != nil {
-			return nil, err
-		}
-		f := control.Finding{Drift: control.Drift{
-			Resource: bucketARN(t, name), Risk: control.Disruptive, Fields: fields, Weakens: weakens,
-			Before: control.JSON(ownStatements{now, fingerprint}), After: control.JSON(ownStatements{Own: own}),
-		}}
-		f.Reason, f.Message, err = p.refusal(ctx, t, name, append(others, own...))
-		if f.Reason != "" {
-			f.Risk = control.ReportOnly
-		}
-		return []control.Finding{f}, err
+		return found, nil
 	})
 }
 
-// refusal foresees why S3 would refuse the policy with the given statements; empty when it would not.
-func (p policy) refusal(ctx context.Context, t *control.Target, name string, statements []json.RawMessage) (reason, message string, err error) {
+// refusal foresees why S3 would refuse the policy after the change; empty when it would not.
+func (p policy) refusal(ctx context.Context, t *control.Target, name string, d demand) (reason, message string, err error) {
+	_, statements := p.split(d.sids...)
+	statements = append(statements, d.own...)
 	document, err := p.document(statements)
 	if err != nil || len(statements) == 0 {
 		return "", "", err
@@ -130,17 +141,18 @@ func remediateSecureTransport(ctx context.Context, t *control.Target, d control.
 	if err != nil {
 		return err
 	}
-	if now, _ := p.split(transportSids...); sameStatements(now, c.after.Own) {
+	now, _ := p.split(c.after.Sids...)
+	if sameStatements(now, c.after.Own) {
 		return nil
 	}
-	fingerprint, err := p.fingerprint()
+	others, err := p.fingerprint()
 	if err != nil {
 		return err
 	}
-	if fingerprint != c.before.Policy {
+	if others != c.before.Policy || !sameStatements(now, c.before.Own) {
 		return errPolicyChanged
 	}
-	return writePolicy(ctx, t, c.bucket, p, c.after.Own)
+	return writePolicy(ctx, t, c.bucket, p, c.after)
 }
 
 func undoSecureTransport(ctx context.Context, t *control.Target, d control.Drift) error {
@@ -152,17 +164,17 @@ func undoSecureTransport(ctx context.Context, t *control.Target, d control.Drift
 	if err != nil {
 		return err
 	}
-	if now, _ := p.split(transportSids...); !sameStatements(now, c.after.Own) {
+	if now, _ := p.split(c.after.Sids...); !sameStatements(now, c.after.Own) {
 		return control.ErrChanged
 	}
-	return writePolicy(ctx, t, c.bucket, p, c.before.Own)
+	return writePolicy(ctx, t, c.bucket, p, c.before)
 }
 
-// writePolicy replaces Plumbline's own statements in the policy that was just read. S3 knows no condition on a write, so
-// what happens between the two is lost; nothing lies between them.
-func writePolicy(ctx context.Context, t *control.Target, name string, p policy, own []json.RawMessage) error {
-	_, others := p.split(transportSids...)
-	statements := append(others, own...)
+// writePolicy replaces some of Plumbline's own statements in the policy that was just read. S3 knows no condition on a
+// write, so what happens between the two is lost; nothing lies between them.
+func writePolicy(ctx context.Context, t *control.Target, name string, p policy, to ownStatements) error {
+	_, statements := p.split(to.Sids...)
+	statements = append(statements, to.Own...)
 	if len(statements) == 0 {
 		if _, err := client(t).DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{Bucket: &name}); err != nil {
 			return fmt.Errorf("taking away the bucket policy, which held nothing else: %w", err)

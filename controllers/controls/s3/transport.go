@@ -19,8 +19,15 @@ const (
 
 var transportSids = []string{sidPlainHTTP, sidTLSVersion}
 
-// transport is what Plumbline's own statements must be, given the others; what departs; and whether one of them goes.
-func (p policy) transport(arn string, want v1alpha1.SecureTransport) (own []json.RawMessage, departs []control.Field, weakens bool) {
+// demand is a change of Plumbline's own statements: those of its Sids become own.
+type demand struct {
+	sids   []string
+	own    []json.RawMessage
+	fields []control.Field
+}
+
+// transport is how Plumbline's own statements depart, given the others: those that must come, and those that must go.
+func (p policy) transport(arn string, want v1alpha1.SecureTransport) (comes, goes demand) {
 	on := want.State == v1alpha1.Enabled
 	newest := on && want.MinimumTLSVersionOrDefault() == v1alpha1.TLS13
 	requirements := []struct {
@@ -41,18 +48,15 @@ func (p policy) transport(arn string, want v1alpha1.SecureTransport) (own []json
 	}
 	for _, r := range requirements {
 		now, _ := p.split(r.sid)
-		met := p.covers(arn, r.meets)
 		switch {
-		case r.wanted && met:
-			own = append(own, now...)
-		case r.wanted:
-			own = append(own, denial(r.sid, arn, r.condition))
-			departs = append(departs, r.field)
-		case len(now) > 0:
-			departs, weakens = append(departs, r.field), true
+		case r.wanted && !p.covers(arn, r.meets):
+			comes.sids, comes.fields = append(comes.sids, r.sid), append(comes.fields, r.field)
+			comes.own = append(comes.own, denial(r.sid, arn, r.condition))
+		case !r.wanted && len(now) > 0:
+			goes.sids, goes.fields = append(goes.sids, r.sid), append(goes.fields, r.field)
 		}
 	}
-	return own, departs, weakens
+	return comes, goes
 }
 
 func tlsVersion(newest bool) string {
