@@ -174,6 +174,16 @@ class KMSTest(EmulatorTest):
         kms.schedule_key_deletion(KeyId=key)
         self.refused("KMSInvalidStateException", kms.enable_key_rotation, KeyId=key)
 
+    def test_a_key_is_disabled_by_its_id_or_arn(self) -> None:
+        kms = client("kms", ONE)
+        key = kms.create_key()["KeyMetadata"]
+        for name in (key["Arn"], key["KeyId"]):
+            kms.disable_key(KeyId=name)
+            self.assertEqual(kms.describe_key(KeyId=name)["KeyMetadata"]["KeyState"], "Disabled")
+            self.refused("DisabledException", kms.enable_key_rotation, KeyId=name)
+            kms.enable_key(KeyId=name)
+            self.assertEqual(kms.describe_key(KeyId=name)["KeyMetadata"]["KeyState"], "Enabled")
+
     def test_managers_aliases_and_pages(self) -> None:
         kms = client("kms", ONE)
         keys = [kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(3)]
