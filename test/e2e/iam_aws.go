@@ -215,3 +215,8 @@ func weakens(row v1alpha1.DriftRow) v1alpha1.DriftRow {
 func audited(row v1alpha1.DriftRow, risk string) v1alpha1.DriftRow {
 	return because(row, v1alpha1.RowAudit, "would be changed with mode: Enforce ("+risk+")")
 }
+
+// reportOnly is the row of a departure that only a person can put right.
+func reportOnly(row v1alpha1.DriftRow) v1alpha1.DriftRow {
+	return because(row, v1alpha1.RowReportOnly, "Plumbline does not change this; see "+row.Control+" in docs/controls.md")
+}

@@ -50,7 +50,7 @@ func withUsers[S control.Settings](section *S, users *v1alpha1.UserSelector) *Wi
 // hold is why a change is not made; the zero value holds nothing back.
 type hold struct{ reason, message string }
 
-// Reasons why a departure is only reported although the baseline asks for a change. The message begins with the reason.
+// Reasons why a departure is only reported although the baseline asks for a change.
 const (
 	// ReasonExcluded: users.exclude or users.excludePaths protects the user.
 	ReasonExcluded = "Excluded"
@@ -74,11 +74,9 @@ const (
 
 // reported is a departure that is only reported, and why where there is more to say than that.
 func reported(resource string, fields []control.Field, why hold) control.Finding {
-	f := control.Finding{Drift: control.Drift{Resource: resource, Risk: control.ReportOnly, Fields: fields}, Reason: why.reason}
-	if why.reason != "" {
-		f.Message = why.reason + ": " + why.message
+	return control.Finding{
+		Drift: control.Drift{Resource: resource, Risk: control.ReportOnly, Fields: fields}, Reason: why.reason, Message: why.message,
 	}
-	return f
 }
 
 // homeEvents are events of IAM, which CloudTrail records in the partition's home region only.
