@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
@@ -75,7 +73,7 @@ func observeOrganization(ctx context.Context, t *control.Target, want v1alpha1.G
 		return unknown(ReasonNoRegion, "the baseline selects no region — see its regions and those of the AWSOrganization"), nil
 	}
 	found := make([][]control.Finding, len(t.Regions))
-	var g errgroup.Group
+	var g control.Group
 	g.SetLimit(regionsAtOnce)
 	for i, region := range t.Regions {
 		g.Go(func() error {
