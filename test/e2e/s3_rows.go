@@ -24,8 +24,8 @@ func inAudit(risk string) verdict {
 	return verdict{v1alpha1.RowAudit, "would be changed with mode: Enforce (" + risk + ")"}
 }
 
-// reportOnly is the verdict on what a control never changes.
-func reportOnly(control string) verdict {
+// unchanging is the verdict on what a control never changes.
+func unchanging(control string) verdict {
 	return verdict{v1alpha1.RowReportOnly, "Plumbline does not change this; see " + control + " in docs/controls.md"}
 }
 

@@ -583,7 +583,7 @@ var _ = Describe("What buckets keep and who owns it", Ordered, ContinueOnFailure
 			objectLock: {state: Enabled, retentionMode: COMPLIANCE, days: 365}`)
 		s.recheck(ctx, dataProd)
 		owner := departure{"objectOwnership.rule", "BucketOwnerEnforced", "ObjectWriter"}
-		reported, granting := reportOnly(s3ObjectLock), verdict{"ACLGrantsOthers", ""}
+		reported, granting := unchanging(s3ObjectLock), verdict{"ACLGrantsOthers", ""}
 		rows := s.rows(ctx, dataProd)
 		granted := slices.IndexFunc(rows, func(r v1alpha1.DriftRow) bool { return r.Resource == s3ARN("acme-granted") && r.Control == s3Ownership })
 		Expect(granted).To(BeNumerically(">=", 0))
@@ -642,7 +642,7 @@ var _ = Describe("What buckets keep and who owns it", Ordered, ContinueOnFailure
 			objectLock: {state: Enabled, approval: Irreversible, days: 20}`)
 		s.recheck(ctx, dataProd)
 		Expect(withControl(s.rows(ctx, dataProd), s3ObjectLock)).To(Equal(ofBucket(s3ObjectLock, "evidence-loose",
-			reportOnly(s3ObjectLock), departure{"objectLock", "Enabled", "Disabled"})))
+			unchanging(s3ObjectLock), departure{"objectLock", "Enabled", "Disabled"})))
 		Expect(s.ours(ctx, mark)).To(BeEmpty())
 	})
 
