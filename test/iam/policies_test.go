@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	plumblineiam "github.com/plumbline-dev/plumbline/controllers/controls/iam"
 )
 
-// anyUsers, anyRoles and anyGuards are as the plain JSON files name them.
+// anyUsers and anyRoles are as the plain JSON files name them.
 const (
 	anyUsers = "arn:aws:iam::*:user/*"
 	anyRoles = "arn:aws:iam::*:role/*"
@@ -37,6 +38,21 @@ func TestPoliciesFit(t *testing.T) {
 	}
 	if n := len(read(t, "config/iam/member-roles.yaml")); n > templateLimit {
 		t.Errorf("member-roles.yaml has %d bytes; CloudFormation takes %d in a request", n, templateLimit)
+	}
+}
+
+// TestSessionPoliciesFit looks at the longest of the policies with which the enforce role is assumed for one control.
+func TestSessionPoliciesFit(t *testing.T) {
+	const limit = 2048
+	for _, c := range controls.Catalogue() {
+		raw, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
+			"Effect": "Allow", "Action": sorted(slices.Concat(c.Reads, c.Writes, c.Grants)), "Resource": "*"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(raw) > limit {
+			t.Errorf("a session for %s would have a policy of %d characters; AWS allows %d", c.ID, len(raw), limit)
+		}
 	}
 }
 

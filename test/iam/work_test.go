@@ -17,15 +17,20 @@ import (
 )
 
 // checkWork runs the manager with its service account's permissions over config/samples, so that it does everything it asks
-// permissions for, and looks for refusals. AWS is the emulator.
+// permissions for, and looks for refusals: of the API server, and of the emulator, where its audit roles have the generated
+// policies and may do nothing else. Which policies allow an action is the emulator's own model of AWS.
 func checkWork(ctx context.Context, t *testing.T, plane *stack.ControlPlane) {
 	e := startEmulator(ctx, t)
-	roles := stack.RoleSeed{ExternalID: externalID}
-	if _, err := e.SeedOrganization(ctx, stack.OrganizationSeed{Roles: &roles, Accounts: []stack.AccountSeed{
-		{ID: members[0], Name: "pay-prod"}}}); err != nil {
+	files := policyFiles(t, "deny-data", "audit-*")
+	if _, err := e.SeedOrganization(ctx, stack.OrganizationSeed{Accounts: []stack.AccountSeed{{ID: members[0], Name: "pay-prod"}},
+		Roles: &stack.RoleSeed{ExternalID: externalID, AuditPolicies: files}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.SeedRoles(ctx, stack.ManagementAccount, roles); err != nil {
+	if err := e.SeedRoles(ctx, stack.ManagementAccount, stack.RoleSeed{ExternalID: externalID,
+		AuditPolicies: policyFiles(t, "deny-data", "audit-*", "read-organization")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SetState(ctx, map[string]any{"enforce_identity_policies": true}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := plane.Kubectl(ctx, "apply", "--server-side", "-k", repository(t, "config/samples")); err != nil {
@@ -63,11 +68,46 @@ func checkWork(ctx context.Context, t *testing.T, plane *stack.ControlPlane) {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(string(log), "\n") {
-		// AWS's refusals are not meant: the roles in the emulator hold no policies, and say so in rows.
-		if strings.Contains(line, "forbidden") && strings.Contains(line, "cannot") {
+		if strings.Contains(line, "is forbidden") {
 			t.Errorf("the API server refuses the manager: %s", line)
 		}
 	}
+	calls, _, err := e.Requests(ctx, stack.Query{Account: []string{members[0], stack.ManagementAccount}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byManager := 0
+	for _, call := range calls {
+		if !strings.Contains(call.Principal, "PlumblineAudit") {
+			continue // the test's own, and AssumeRole
+		}
+		if byManager++; call.Status == http.StatusForbidden {
+			t.Errorf("the audit policies do not allow: %s", call)
+		}
+		if call.Write {
+			t.Errorf("the manager writes in Audit: %s", call)
+		}
+	}
+	if byManager < 20 {
+		t.Errorf("the manager made only %d calls", byManager)
+	}
+}
+
+// policyFiles are generated policies by name.
+func policyFiles(t *testing.T, patterns ...string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, pattern := range patterns {
+		found, err := filepath.Glob(repository(t, "config/iam/policies/"+pattern+".json"))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no policy %s: %v", pattern, err)
+		}
+		for _, file := range found {
+			name := strings.TrimSuffix(filepath.Base(file), ".json")
+			all[name] = read(t, "config/iam/policies/"+name+".json")
+		}
+	}
+	return all
 }
 
 // A worker is a running manager and where its metrics are.
