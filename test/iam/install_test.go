@@ -3,7 +3,6 @@ package iam
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -135,32 +134,57 @@ func copied(t *testing.T, from map[string]any) map[string]any {
 	return to
 }
 
+// checkComponents builds on config/default as a user would: with both components, and with the example in its own comment.
 func checkComponents(ctx context.Context, t *testing.T, plane *stack.ControlPlane) {
-	folder := t.TempDir()
-	up := func(name string) string {
-		relative, err := filepath.Rel(folder, repository(t, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return relative
-	}
-	overlay := fmt.Sprintf("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [%s]\ncomponents: [%s, %s]\n",
-		up("config/default"), up("config/rbac/ack-roles"), up("config/manager/network-policy"))
-	if err := os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(overlay), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := plane.Kubectl(ctx, "create", "namespace", "ack-system"); err != nil {
 		t.Fatal(err)
 	}
-	out, err := plane.Kubectl(ctx, "apply", "--dry-run=server", "--server-side", "-k", folder, "-o", "yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"kind: NetworkPolicy", "namespace: ack-system", "- --ack-role-account-map"} {
-		if !strings.Contains(out, part) {
-			t.Errorf("with the components there is no %q", part)
+	for name, c := range map[string]struct {
+		kustomization string
+		parts         []string
+	}{
+		"components": {
+			"resources: [REPOSITORY/config/default]\ncomponents: [REPOSITORY/config/rbac/ack-roles, REPOSITORY/config/manager/network-policy]\n",
+			[]string{"kind: NetworkPolicy", "namespace: ack-system", "- --ack-role-account-map"},
+		},
+		"example": {example(t), []string{"eks.amazonaws.com/role-arn: arn:aws:iam::", "- --allow-writes"}},
+	} {
+		folder := t.TempDir()
+		up, err := filepath.Rel(folder, repository(t, "."))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(c.kustomization, "REPOSITORY", filepath.ToSlash(up))
+		if err := os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := plane.Kubectl(ctx, "apply", "--dry-run=server", "--server-side", "-k", folder, "-o", "yaml")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, part := range c.parts {
+			if !strings.Contains(out, part) {
+				t.Errorf("%s: there is no %q", name, part)
+			}
 		}
 	}
+}
+
+// example is the kustomization in the comment of config/default, on this repository.
+func example(t *testing.T) string {
+	t.Helper()
+	var lines []string
+	for _, line := range strings.Split(read(t, "config/default/kustomization.yaml"), "\n") {
+		if text, ok := strings.CutPrefix(line, "#   "); ok {
+			lines = append(lines, text)
+		}
+	}
+	url := regexp.MustCompile(`https://github.com/plumbline-dev/plumbline//(\S+)\?ref=\S+`)
+	text := strings.Join(lines, "\n") + "\n"
+	if !url.MatchString(text) {
+		t.Fatalf("the example names no resource:\n%s", text)
+	}
+	return url.ReplaceAllString(text, "REPOSITORY/$1")
 }
 
 // checkManager compares what the manager's service account may do with the markers in the code, and with what leader
