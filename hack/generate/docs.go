@@ -205,8 +205,11 @@ func chunk(s string) (first, rest string) {
 func isNumber(s string) bool { return s != "" && unicode.IsDigit(rune(s[0])) }
 
 func reversible(c control.Bound) string {
-	if c.Risk == control.ReportOnly {
+	switch {
+	case c.Risk == control.ReportOnly:
 		return "–"
+	case c.Risk == control.Irreversible && c.Reversible():
+		return "in part"
 	}
 	return yes(c.Reversible())
 }
