@@ -29,13 +29,13 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
-// AccountReconciler works on one account at a time: the only unit of work. It observes what is due, has changes made, and
-// writes the account's status once.
-//
 // +kubebuilder:rbac:groups=plumbline.dev,resources=awsaccounts,verbs=get;list;watch
 // +kubebuilder:rbac:groups=plumbline.dev,resources=awsaccounts/status,verbs=update
 // +kubebuilder:rbac:groups=plumbline.dev,resources=awsorganizations;guarddutybaselines;cloudtrailbaselines;s3baselines;iambaselines;encryptionbaselines;baselineexceptions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// AccountReconciler works on one account at a time: the only unit of work. It observes what is due, has changes made, and
+// writes the account's status once.
 type AccountReconciler struct {
 	// Client reads from the cache and writes; Live reads from the API server.
 	Client client.Client

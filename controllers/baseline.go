@@ -22,9 +22,9 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
-// BaselineReconciler sums the accounts' results for every baseline of every kind. It never calls AWS.
-//
 // +kubebuilder:rbac:groups=plumbline.dev,resources=guarddutybaselines/status;cloudtrailbaselines/status;s3baselines/status;iambaselines/status;encryptionbaselines/status,verbs=update
+
+// BaselineReconciler sums the accounts' results for every baseline of every kind. It never calls AWS.
 type BaselineReconciler struct {
 	Client      client.Client
 	Kinds       []control.Kind

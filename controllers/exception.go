@@ -18,10 +18,10 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
+// +kubebuilder:rbac:groups=plumbline.dev,resources=baselineexceptions/status,verbs=update
+
 // ExceptionReconciler says of each BaselineException whether it is active and whether it names controls that exist. The
 // accounts obey the exceptions by themselves.
-//
-// +kubebuilder:rbac:groups=plumbline.dev,resources=baselineexceptions/status,verbs=update
 type ExceptionReconciler struct {
 	Client client.Client
 	Kinds  []control.Kind

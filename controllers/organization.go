@@ -48,11 +48,11 @@ func (d *Directory) replace(members []cloud.Member) {
 	d.members = all
 }
 
-// OrganizationReconciler discovers the accounts of the organization. It writes only metadata of AWSAccounts, by server-side
-// apply and never forced, so that the same objects may stand in Git.
-//
 // +kubebuilder:rbac:groups=plumbline.dev,resources=awsaccounts,verbs=create;patch
 // +kubebuilder:rbac:groups=plumbline.dev,resources=awsorganizations/status,verbs=update
+
+// OrganizationReconciler discovers the accounts of the organization. It writes only metadata of AWSAccounts, by server-side
+// apply and never forced, so that the same objects may stand in Git.
 type OrganizationReconciler struct {
 	Client    client.Client
 	Live      client.Reader
