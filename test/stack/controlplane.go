@@ -190,7 +190,7 @@ func (c *ControlPlane) As(user string, groups ...string) (Kubectl, error) {
 	if err != nil {
 		return Kubectl{}, fmt.Errorf("writing the kubeconfig of %s: %w", user, err)
 	}
-	path := filepath.Join(c.Dir, strings.NewReplacer(":", "_", "/", "_").Replace(user)+".kubeconfig")
+	path := filepath.Join(c.Dir, "user-"+strings.NewReplacer(":", "_", "/", "_").Replace(user)+".kubeconfig")
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		return Kubectl{}, fmt.Errorf("writing the kubeconfig of %s: %w", user, err)
 	}
