@@ -185,23 +185,28 @@ func (d *demo) writes(ctx context.Context) (int, error) {
 // drift prints an account's rows as a table.
 func (d *demo) drift(ctx context.Context, account string) error {
 	const rows = `jsonpath={range .status.drift[*]}{.control}{"\t"}{.region}{"\t"}{.field}{"\t"}{.desired}{"\t"}{.observed}{"\t"}{.reason}{"\n"}{end}`
-	fmt.Fprintf(d.out, "\n\033[36m$ kubectl get awsacct %s -o '%s' | column -ts $'\\t'\033[0m\n", account, rows)
+	d.command("kubectl get awsacct " + account + " -o '" + rows + "' | column -ts $'\\t'")
 	out, err := d.kubectl.Run(ctx, "get", "awsacct", account, "-o", rows)
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', 0)
-	for line := range strings.Lines(out) {
-		fmt.Fprint(w, "  "+line)
+	table := &strings.Builder{}
+	w := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
+	if _, err := w.Write([]byte(indent(out))); err != nil {
+		return err
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	d.printf("%s", table)
+	return nil
 }
 
 // described is the number of lines that are shown of a long description.
 const described = 34
 
 func (d *demo) describe(ctx context.Context, account string) error {
-	fmt.Fprintf(d.out, "\n\033[36m$ kubectl describe awsacct %s | sed -n '/^  Drift:/,$p' | head -%d\033[0m\n", account, described)
+	d.command(fmt.Sprintf("kubectl describe awsacct %s | sed -n '/^  Drift:/,$p' | head -%d", account, described))
 	out, err := d.kubectl.Run(ctx, "describe", "awsacct", account)
 	if err != nil {
 		return err
@@ -211,7 +216,7 @@ func (d *demo) describe(ctx context.Context, account string) error {
 		return fmt.Errorf("account %s shows no drift", account)
 	}
 	lines := strings.Split("  Drift:"+rows, "\n")
-	fmt.Fprint(d.out, indent(strings.Join(lines[:min(described, len(lines))], "\n")))
+	d.printf("%s", indent(strings.Join(lines[:min(described, len(lines))], "\n")))
 	return nil
 }
 

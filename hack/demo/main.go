@@ -69,10 +69,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 		return err
 	}
 	d.say("Starting the manager. It may write (--allow-writes), and will not as long as every baseline is in Audit.")
-	if err := d.startManager(ctx); err != nil {
-		return err
-	}
-	return nil
+	return d.startManager(ctx)
 }
 
 func (d *demo) startManager(ctx context.Context) error {

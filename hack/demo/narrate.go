@@ -17,17 +17,23 @@ type narrator struct {
 	tail    func(lines int) string
 }
 
-func (n *narrator) chapter(title string) {
-	fmt.Fprintf(n.out, "\n\033[1m== %s\033[0m\n", title)
-}
+func (n *narrator) chapter(title string) { n.printf("\n\033[1m== %s\033[0m\n", title) }
 
-func (n *narrator) say(text string) { fmt.Fprintln(n.out, "   "+text) }
+func (n *narrator) say(text string) { n.printf("   %s\n", text) }
+
+// command shows what a person would type.
+func (n *narrator) command(line string) { n.printf("\n\033[36m$ %s\033[0m\n", line) }
+
+// printf writes to the audience; one that has gone away is no reason to stop.
+func (n *narrator) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(n.out, format, args...)
+}
 
 // show runs kubectl and prints the command with what it says.
 func (n *narrator) show(ctx context.Context, args ...string) error {
-	fmt.Fprintf(n.out, "\n\033[36m$ kubectl %s\033[0m\n", shell(args))
+	n.command("kubectl " + shell(args))
 	out, err := n.kubectl.Run(ctx, args...)
-	fmt.Fprint(n.out, indent(out))
+	n.printf("%s", indent(out))
 	return err
 }
 
