@@ -535,6 +535,9 @@ var _ = Describe("TLS to buckets", Ordered, ContinueOnFailure, func() {
 	It("is demanded of a public policy before the same baseline blocks public policies", func(ctx SpecContext) {
 		public := s3Policy(s3Reads("acme-public", "*"))
 		s3SetPolicy(ctx, webProd, frankfurt, "acme-public", public)
+		// Writing policies takes its time: a block that does not wait for it would come first.
+		s.rule(ctx, stack.Rule{Match: in(webProd, frankfurt, "s3", "PutBucketPolicy"), Action: stack.ActionDelay, Seconds: 0.5, Times: 1})
+		mark := s.mark(ctx)
 		s.declare(ctx, "S3Baseline", "tls", `
 			mode: Enforce
 			approval: Irreversible
@@ -543,6 +546,9 @@ var _ = Describe("TLS to buckets", Ordered, ContinueOnFailure, func() {
 			bucketPublicAccessBlock: {state: Enabled}
 			secureTransport: {state: Enabled, minimumTLSVersion: "1.3"}`)
 		s.recheck(ctx, webProd)
+		Expect(s.ours(ctx, mark)).To(Equal([]string{
+			call(s3PutPolicy, webProd, frankfurt), call(s3PutAccountBlock, webProd, virginia), call(s3PutBlock, webProd, frankfurt),
+		}))
 		Expect(s.rows(ctx, webProd)).To(BeEmpty())
 		Expect(s3BlockOfAccount(ctx, webProd)).To(Equal(s3AllOn))
 		Expect(s3PolicyNow(ctx, webProd, frankfurt, "acme-public")).To(MatchJSON(s3Policy(s3Reads("acme-public", "*"),
