@@ -303,7 +303,7 @@ func (r *AccountReconciler) unreachable(ctx context.Context, w world, err error)
 
 // regions are the account's enabled regions. Where they cannot be read, those read last stand in, or the organization's.
 func (r *AccountReconciler) regions(ctx context.Context, s *cloud.Session, w world, org *v1alpha1.AWSOrganization) ([]string, error) {
-	if len(w.baselines) == 0 {
+	if !w.concerned() {
 		return w.account.Status.Regions, nil // nothing asks for them
 	}
 	enabled, _, err := r.Cloud.Regions(ctx, s, w.now)

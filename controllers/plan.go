@@ -92,6 +92,16 @@ func makePlan(w world) plan {
 	return p
 }
 
+// concerned says whether any baseline has checks in the account.
+func (w world) concerned() bool {
+	return slices.ContainsFunc(w.baselines, func(d declared) bool {
+		spec, _ := d.object.Common()
+		return slices.ContainsFunc(d.kind.Controls(d.object), func(b control.Bound) bool {
+			return concerns(w.organization, spec, b, w.account)
+		})
+	})
+}
+
 // row plans one baseline; false when nothing of it concerns the account.
 func (w world) row(d declared, active []*v1alpha1.BaselineException, claimed map[string]string, denied map[string]bool) (row, bool) {
 	spec, _ := d.object.Common()

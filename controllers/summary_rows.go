@@ -26,14 +26,19 @@ const (
 var reasonRank = []string{
 	v1alpha1.RowRemediationFailed, v1alpha1.RowRoleMissing, v1alpha1.RowSettling, v1alpha1.RowCapReached,
 	v1alpha1.RowWritesDisabled, v1alpha1.RowManagementAccount, v1alpha1.RowNewAccount, v1alpha1.RowSuspended,
-	v1alpha1.RowAwaitingApproval, v1alpha1.RowAudit, v1alpha1.RowReportOnly,
+	couldNotTell,
+	v1alpha1.RowAwaitingApproval, v1alpha1.RowAudit, v1alpha1.RowReportOnly, engine.RowExcepted,
 }
+
+// couldNotTell stands in reasonRank for every reason that is not named there: those for which a resource could not be judged.
+// What was only reported must not hide them.
+const couldNotTell = ""
 
 func rank(reason string) int {
 	if i := slices.Index(reasonRank, reason); i >= 0 {
 		return i
 	}
-	return len(reasonRank)
+	return slices.Index(reasonRank, couldNotTell)
 }
 
 // entry is the control's entry, made when it is not there yet.

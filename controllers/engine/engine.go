@@ -299,8 +299,21 @@ func (e *Engine) Release(account string) {
 	delete(e.places, account)
 }
 
-// makeChanges writes: one change at a time per region, in list order, the regions side by side.
+// makeChanges writes in list order: one change at a time per region, the regions side by side. A change of the whole account
+// waits for those of regions that stand before it, and those after it wait for it: what it forbids may be what they need.
 func (r *run) makeChanges(ctx context.Context, changes []change) {
+	global := func(c change) bool { return r.results[c.result].Region == v1alpha1.GlobalRegion }
+	for len(changes) > 0 {
+		n := 1
+		for n < len(changes) && global(changes[n]) == global(changes[0]) {
+			n++
+		}
+		r.makeSideBySide(ctx, changes[:n])
+		changes = changes[n:]
+	}
+}
+
+func (r *run) makeSideBySide(ctx context.Context, changes []change) {
 	var order []string
 	lanes := map[string][]change{}
 	for _, c := range changes {

@@ -34,6 +34,9 @@ type Task struct {
 	Looks func(drift string) int
 }
 
+// RowExcepted is the reason of a departure that an exception excuses.
+const RowExcepted = "Excepted"
+
 // Hold says why no change may be made.
 type Hold struct{ Reason, Message string }
 
@@ -85,7 +88,7 @@ func (t Task) judge(f control.Finding) (Judged, bool) {
 	risk := t.Control.RiskOf(f.Drift)
 	switch {
 	case j.Excepted != "":
-		return j.because("Excepted", "excused by the exception "+j.Excepted), false
+		return j.because(RowExcepted, "excused by the exception "+j.Excepted), false
 	case risk == control.ReportOnly:
 		return j.because(orElse(f.Reason, v1alpha1.RowReportOnly), orElse(f.Message, "Plumbline does not change this; see "+t.Control.ID+" in docs/controls.md")), false
 	case t.Hold.Reason == v1alpha1.RowSuspended:
