@@ -280,7 +280,7 @@ func (r *AccountReconciler) Entry(org *v1alpha1.AWSOrganization, id string, own 
 // that is not known.
 func (r *AccountReconciler) mustReach(w world) bool {
 	reachable := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReachable)
-	if reachable == nil || reachable.Status != "True" || w.memory.unreachable > 0 {
+	if reachable == nil || reachable.Status != "True" || reachable.ObservedGeneration != w.account.Generation || w.memory.unreachable > 0 {
 		return true
 	}
 	w.enabled = w.account.Status.Regions
