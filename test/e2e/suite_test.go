@@ -15,6 +15,7 @@ import (
 func TestEndToEnd(t *testing.T) {
 	RegisterFailHandler(Fail)
 	// Generous: a condition that comes is waited for no longer than it takes, and a slow machine takes its time.
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	SetDefaultEventuallyTimeout(90 * time.Second)
 	SetDefaultEventuallyPollingInterval(150 * time.Millisecond)
 	SetDefaultConsistentlyDuration(3 * time.Second)
