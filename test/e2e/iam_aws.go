@@ -186,8 +186,18 @@ func iamPasswordPolicy(ctx context.Context, account string) types.PasswordPolicy
 	return *out.PasswordPolicy
 }
 
+// iamSeverities are those that are not Medium.
+var iamSeverities = map[string]v1alpha1.Severity{
+	iamRootKeys: v1alpha1.SeverityCritical, iamRootMFA: v1alpha1.SeverityCritical, iamRoles: v1alpha1.SeverityCritical,
+	iamUserMFA: v1alpha1.SeverityHigh,
+}
+
 // iamRow is a drift row of IAM, which is global.
-func iamRow(control string, severity v1alpha1.Severity, resource, field, want, got string) v1alpha1.DriftRow {
+func iamRow(control, resource, field, want, got string) v1alpha1.DriftRow {
+	severity, ok := iamSeverities[control]
+	if !ok {
+		severity = v1alpha1.SeverityMedium
+	}
 	return v1alpha1.DriftRow{
 		Control: control, Region: v1alpha1.GlobalRegion, Resource: resource, Field: field, Desired: want, Observed: got, Severity: severity,
 	}

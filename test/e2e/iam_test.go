@@ -79,7 +79,7 @@ var _ = Describe("MFA of console users", Ordered, ContinueOnFailure, func() {
 	}
 
 	mfaRow := func(account string, p *iamPerson) v1alpha1.DriftRow {
-		return iamRow(iamUserMFA, v1alpha1.SeverityHigh, p.arn(account), "mfa", "a device", "none")
+		return iamRow(iamUserMFA, p.arn(account), "mfa", "a device", "none")
 	}
 	reported := func(account string, p *iamPerson) v1alpha1.DriftRow {
 		return reportOnly(mfaRow(account, p))
@@ -91,7 +91,7 @@ var _ = Describe("MFA of console users", Ordered, ContinueOnFailure, func() {
 		return held(account, p, "Guarded", "the guard is attached; the user has to enrol a device")
 	}
 	guardRow := func(account string, p *iamPerson, want, got string) v1alpha1.DriftRow {
-		return iamRow(iamUserMFA, v1alpha1.SeverityHigh, p.arn(account), "guard", want, got)
+		return iamRow(iamUserMFA, p.arn(account), "guard", want, got)
 	}
 	excepted := func(row v1alpha1.DriftRow) v1alpha1.DriftRow {
 		row = because(row, "Excepted", "excused by the exception vic")
@@ -266,7 +266,7 @@ var _ = Describe("The password policy", Ordered, ContinueOnFailure, func() {
 		s.awaitLooked(ctx, "IAMBaseline", "passwords")
 	}
 	row := func(account, field, want, got string) v1alpha1.DriftRow {
-		return iamRow(iamPasswords, v1alpha1.SeverityMedium, iamARN(account, "account-password-policy"), field, want, got)
+		return iamRow(iamPasswords, iamARN(account, "account-password-policy"), field, want, got)
 	}
 
 	It("reports what is weaker than declared, and that there is no policy at all", func(ctx SpecContext) {
@@ -364,11 +364,11 @@ var _ = Describe("Access keys and passwords", Ordered, ContinueOnFailure, func()
 	day := func(at time.Time) string { return at.Format(time.DateOnly) }
 	ageRow := func(p *iamPerson) v1alpha1.DriftRow {
 		k := p.keys[0]
-		return iamRow(iamKeyAge, v1alpha1.SeverityMedium, k.arn(payProd, p), "accessKeys["+k.masked()+"].created", "at most 90 days ago", day(k.created))
+		return iamRow(iamKeyAge, k.arn(payProd, p), "accessKeys["+k.masked()+"].created", "at most 90 days ago", day(k.created))
 	}
 	useRow := func(p *iamPerson, got string) v1alpha1.DriftRow {
 		k := p.keys[0]
-		return iamRow(iamUnused, v1alpha1.SeverityMedium, k.arn(shopProd, p), "accessKeys["+k.masked()+"].lastUsed", "in the last 45 days", got)
+		return iamRow(iamUnused, k.arn(shopProd, p), "accessKeys["+k.masked()+"].lastUsed", "in the last 45 days", got)
 	}
 	idleRow := func() v1alpha1.DriftRow { return useRow(idle, "never, made on "+day(idle.keys[0].created)) }
 	// kept are the rows of keys that nothing is done to.
@@ -381,11 +381,11 @@ var _ = Describe("Access keys and passwords", Ordered, ContinueOnFailure, func()
 	}
 	reportedUse := func() []v1alpha1.DriftRow {
 		return []v1alpha1.DriftRow{
-			reportOnly(iamRow(iamUnused, v1alpha1.SeverityMedium, idle.arn(shopProd), "password.lastUsed", "in the last 45 days",
+			reportOnly(iamRow(iamUnused, idle.arn(shopProd), "password.lastUsed", "in the last 45 days",
 				"never, made on "+day(idle.password))),
 			because(useRow(fading, day(fading.keys[0].used)), "GracePeriod", "the key is not used; it is due to be deactivated after "+
 				day(fading.keys[0].used.AddDate(0, 0, 59))),
-			reportOnly(iamRow(iamSingleKey, v1alpha1.SeverityMedium, twin.arn(shopProd), "accessKeys.active", "at most 1",
+			reportOnly(iamRow(iamSingleKey, twin.arn(shopProd), "accessKeys.active", "at most 1",
 				"2 ("+twin.keys[0].masked()+", "+twin.keys[1].masked()+")")),
 		}
 	}
@@ -466,7 +466,7 @@ var _ = Describe("Root and Plumbline's own roles", Ordered, ContinueOnFailure, f
 	}})
 	const accounts = `accounts: {include: ["` + payProd + `", "` + shopProd + `", "` + webProd + `"]}`
 	row := func(control, resource, field, want, got string) v1alpha1.DriftRow {
-		return reportOnly(iamRow(control, v1alpha1.SeverityCritical, resource, field, want, got))
+		return reportOnly(iamRow(control, resource, field, want, got))
 	}
 
 	It("report root's keys, certificates and missing MFA, and change nothing whatever the mode", func(ctx SpecContext) {
