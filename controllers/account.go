@@ -165,6 +165,9 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	for i := range exceptions.Items {
 		w.exceptions = append(w.exceptions, &exceptions.Items[i])
 	}
+	for _, token := range w.newTokens() {
+		r.Engine.Renew(token)
+	}
 	if w.askedAnew() {
 		w.memory.denied = map[string]time.Time{}
 		r.Cloud.Forget(account.Name)
@@ -183,6 +186,25 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 func (w world) askedAnew() bool {
 	token := w.account.Annotations[v1alpha1.AnnotationReconcileRequestedAt]
 	return token != "" && token != w.account.Status.LastHandledReconcileAt && w.memory.requests[""].token != token
+}
+
+// newTokens are the tokens, of the account and of the baselines, that ask for a new look and were not seen before in this
+// account.
+func (w world) newTokens() []string {
+	var tokens []string
+	if w.askedAnew() {
+		tokens = append(tokens, w.account.Annotations[v1alpha1.AnnotationReconcileRequestedAt])
+	}
+	for _, d := range w.baselines {
+		token, handled := d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt], ""
+		if stored := w.storedRow(d); stored != nil {
+			handled = stored.HandledReconcileAt
+		}
+		if token != "" && token != handled && w.memory.requests[d.key()].token != token {
+			tokens = append(tokens, d.key()+" "+token)
+		}
+	}
+	return tokens
 }
 
 // theOrganization is the one organization: the oldest, should somebody have made a second.

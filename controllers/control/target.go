@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -245,6 +246,24 @@ func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
 type SharedMemo struct {
 	mu      sync.Mutex
 	entries map[memoKey]*sharedEntry
+	// renewed are the tokens that Renew has heard of, oldest first.
+	renewed []string
+}
+
+// rememberedTokens bounds the tokens that Renew remembers.
+const rememberedTokens = 64
+
+// Renew forgets every answer, once per token, however many accounts carry it: somebody asks for everything to be looked at
+// again, and no answer of before will do.
+func (m *SharedMemo) Renew(token string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if slices.Contains(m.renewed, token) {
+		return
+	}
+	m.renewed = append(m.renewed, token)
+	m.renewed = m.renewed[max(0, len(m.renewed)-rememberedTokens):]
+	clear(m.entries)
 }
 
 type sharedEntry struct {

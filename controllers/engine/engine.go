@@ -25,9 +25,9 @@ type Limits struct {
 	ChangesPerPass int
 	// AccountsAtOnce is the number of accounts with changes that are not verified yet; default 5.
 	AccountsAtOnce int
-	// StartFor is how long a pass begins new checks and changes; default 10 s.
+	// StartFor is how long a pass begins new checks and, from when they are observed, new changes; default 10 s.
 	StartFor time.Duration
-	// VerifyFor is how long a pass goes on looking for its changes; default 25 s.
+	// VerifyFor is how long after its first change a pass goes on looking for its changes; default 25 s.
 	VerifyFor time.Duration
 	// Parallel is the number of checks observed at a time in one account; default 16.
 	Parallel int
@@ -157,7 +157,10 @@ func (e *Engine) Run(ctx context.Context, p Pass) []Result {
 type run struct {
 	*Engine
 	Pass
-	began   time.Time
+	began time.Time
+	// writing is when the pass began to make its changes. However long observing took, some are made: else an account that is
+	// slow to observe would never be put right.
+	writing time.Time
 	log     logr.Logger
 	memo    *control.Memo
 	results []Result
@@ -292,6 +295,9 @@ func (r *run) settlePlace() {
 	r.Release(r.Account)
 }
 
+// Renew forgets what accounts share, once per token: somebody asks for everything to be looked at again.
+func (e *Engine) Renew(token string) { e.shared.Renew(token) }
+
 // Release gives an account's place back, for an account that is no longer worked on.
 func (e *Engine) Release(account string) {
 	e.mu.Lock()
@@ -302,6 +308,7 @@ func (e *Engine) Release(account string) {
 // makeChanges writes in list order: one change at a time per region, the regions side by side. A change of the whole account
 // waits for those of regions that stand before it, and those after it wait for it: what it forbids may be what they need.
 func (r *run) makeChanges(ctx context.Context, changes []change) {
+	r.writing = r.clock()
 	global := func(c change) bool { return r.results[c.result].Region == v1alpha1.GlobalRegion }
 	for len(changes) > 0 {
 		n := 1
@@ -339,7 +346,7 @@ func (r *run) makeSideBySide(ctx context.Context, changes []change) {
 const writeTimeout = 30 * time.Second
 
 func (r *run) makeChange(ctx context.Context, res *Result, j *Judged) {
-	if ctx.Err() != nil || r.clock().Sub(r.began) > r.limits.StartFor {
+	if ctx.Err() != nil || r.clock().Sub(r.writing) > r.limits.StartFor {
 		*j = j.because(v1alpha1.RowCapReached, "the pass ended before this change; made in the next")
 		return
 	}
@@ -409,7 +416,7 @@ func (r *run) verify(ctx context.Context) {
 				open = r.lookAgain(ctx, i) || open
 			}
 		}
-		if !open || r.clock().Sub(r.began)+pause > r.limits.VerifyFor {
+		if !open || r.clock().Sub(r.writing)+pause > r.limits.VerifyFor {
 			return
 		}
 		select {
@@ -446,7 +453,7 @@ func (r *run) lookAgain(ctx context.Context, i int) bool {
 			open = true
 		default:
 			// Departs since this pass looked first: the next pass puts it right.
-			after.Findings[k] = j.because(v1alpha1.RowCapReached, "seen after the changes of this pass; made in the next")
+			after.Findings[k] = j.because(v1alpha1.RowWaiting, "waited for the changes of this pass; made in the next")
 		}
 	}
 	r.results[i] = after
