@@ -13,8 +13,18 @@ import (
 // audit applies the samples, which only report, and waits until every account was looked at.
 func (d *demo) audit(ctx context.Context) error {
 	d.chapter("2. A baseline, in Audit")
-	d.say("config/samples declares the organization and five baselines, all in Audit: nothing will be written to AWS.")
-	if err := d.show(ctx, "apply", "-k", "config/samples"); err != nil {
+	d.say("config/policy bounds how long an exception may last. config/samples declares the organization and five baselines,")
+	d.say("all in Audit: nothing will be written to AWS.")
+	for _, dir := range []string{"config/policy", "config/samples"} {
+		if err := d.show(ctx, "apply", "-k", dir); err != nil {
+			return err
+		}
+	}
+	d.say("")
+	d.say("The sample of an exception has example dates; here it lasts a month from now:")
+	now := time.Now().UTC().Truncate(time.Second)
+	if err := d.show(ctx, "patch", "blx", "public-website", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"from":%q,"expires":%q}}`,
+		now.Format(time.RFC3339), now.AddDate(0, 0, 30).Format(time.RFC3339))); err != nil {
 		return err
 	}
 	d.say("")
@@ -113,7 +123,8 @@ func (d *demo) enforce(ctx context.Context) error {
 		return err
 	}
 	d.say("")
-	d.say("The management account is never changed unless its id is typed into accounts.include. Every write left two events:")
+	d.say("The management account is changed only where its id is typed into accounts.include, and by the organization-wide")
+	d.say("CloudTrailBaseline, which is decided there. Every write left events, before and after:")
 	return d.changes(ctx, payDev)
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
@@ -65,7 +64,7 @@ func observeKMSKeyRotation(ctx context.Context, t *control.Target, want v1alpha1
 		return nil, err
 	}
 	judged := make([][]control.Finding, len(keys))
-	var g errgroup.Group
+	var g control.Group
 	g.SetLimit(keysAtOnce)
 	for i, arn := range keys {
 		g.Go(func() error {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
@@ -76,7 +75,7 @@ func each(ctx context.Context, t *control.Target, selector *v1alpha1.BucketSelec
 		return nil, err
 	}
 	found := make([][]control.Finding, len(all))
-	var g errgroup.Group
+	var g control.Group
 	g.SetLimit(inFlight)
 	for i, b := range all {
 		switch {

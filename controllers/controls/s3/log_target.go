@@ -8,7 +8,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
@@ -120,7 +119,7 @@ var accessLogTargets = control.Read[map[string]bool]{
 		}
 		all = slices.DeleteFunc(slices.Clone(all), func(b bucket) bool { return b.region != t.Region })
 		targets, errs := make([]string, len(all)), make([]error, len(all))
-		var g errgroup.Group
+		var g control.Group
 		g.SetLimit(inFlight)
 		for i, b := range all {
 			g.Go(func() error {

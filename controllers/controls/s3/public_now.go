@@ -8,7 +8,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
@@ -33,7 +32,7 @@ func publicNow(ctx context.Context, t *control.Target, want, got flags) string {
 	}
 	asked := all[:min(len(all), evidenceBuckets)]
 	public, failed := make([]bool, len(asked)), make([]bool, len(asked))
-	var g errgroup.Group
+	var g control.Group
 	g.SetLimit(inFlight)
 	for i, b := range asked {
 		g.Go(func() error {
