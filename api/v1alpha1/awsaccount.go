@@ -173,10 +173,14 @@ type AccountBaseline struct {
 	// revision is the baseline's revision when every one of its checks had been observed; empty before that.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// regions are the regions whose checks were all observed at that revision, "global" among them.
+	// regions are the regions that were looked at then, "global" among them.
 	// +optional
 	// +listType=atomic
 	Regions []string `json:"regions,omitempty"`
+	// covered identifies, by a hash, the checks that were observed at that revision: which controls in which regions. A check
+	// that was not among them, such as one that another baseline decided then, is not known.
+	// +optional
+	Covered string `json:"covered,omitempty"`
 	// checks counts the baseline's checks in this account.
 	Checks CheckCounts `json:"checks"`
 	// lastObservedTime is when the oldest of its settings checks was observed.
