@@ -75,7 +75,7 @@ func run(ctx context.Context, o *options) error {
 	entrance := cloud.New(base, record.AWSCall)
 	directory := &controllers.Directory{}
 	accounts := &controllers.AccountReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(entrance, o.limits(), record, time.Now),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(o.limits(), record, time.Now),
 		Kinds: controls.Kinds(), Directory: directory, Record: record,
 		AllowWrites: o.allowWrites, Parallel: o.accountParallel, Clock: time.Now,
 	}

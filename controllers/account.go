@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/util/retry"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -71,7 +67,7 @@ func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.BaselineException{}, everyAccount, byPeople).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Parallel, 1)})
 	for _, k := range r.Kinds {
-		b = b.Watches(k.New().(client.Object), everyAccount, byPeople)
+		b = b.Watches(k.New(), everyAccount, byPeople)
 	}
 	return b.Complete(r)
 }
@@ -95,24 +91,32 @@ var errNoOrganization = errors.New("there is no AWSOrganization")
 // Reconcile looks at one account. It returns errors of the API server only: what AWS refuses is data in the status.
 func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	account := &v1alpha1.AWSAccount{}
-	if err := r.Live.Get(ctx, req.NamespacedName, account); err != nil {
-		if apierrors.IsNotFound(err) {
-			r.forget(req.Name)
-			return ctrl.Result{}, nil
-		}
+	err := r.Live.Get(ctx, req.NamespacedName, account)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && account.DeletionTimestamp != nil:
+		r.forget(req.Name)
+		return ctrl.Result{}, nil
+	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("reading the account: %w", err)
 	}
 	w, org, err := r.gather(ctx, account)
 	switch {
 	case errors.Is(err, errNoOrganization):
-		return r.finish(ctx, account, withoutOrganization(account, w.now), time.Time{}, w.now)
+		return r.rest(ctx, w, withoutOrganization)
 	case err != nil:
 		return ctrl.Result{}, err
 	case absent(account):
-		r.Engine.Release(account.Name)
-		return r.finish(ctx, account, absentStatus(account, w.now), time.Time{}, w.now)
+		return r.rest(ctx, w, absentStatus)
 	}
 	return r.pass(withAccount(ctx, account), w, org)
+}
+
+// rest writes the status of an account that is not worked on. What was known of it is forgotten: when it is worked on again,
+// it is looked at anew.
+func (r *AccountReconciler) rest(ctx context.Context, w world, status func(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStatus) (ctrl.Result, error) {
+	r.Engine.Release(w.account.Name)
+	w.memory = newMemory()
+	return r.finish(ctx, w, time.Time{}, func(w world) v1alpha1.AWSAccountStatus { return status(w.account, w.now) })
 }
 
 func (r *AccountReconciler) forget(account string) {
@@ -124,28 +128,36 @@ func (r *AccountReconciler) forget(account string) {
 
 // pass enters the account, has what is due done, and writes what came of it.
 func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWSOrganization) (ctrl.Result, error) {
-	session, err := r.enter(w, org)
-	if err == nil && r.mustReach(w) {
+	session, err := r.enter(ctx, org, w.account)
+	call := r.mustCall(w)
+	if err == nil && call {
 		err = session.Reach(ctx)
 	}
-	if err != nil {
+	switch {
+	case stopped(ctx):
+		return ctrl.Result{}, nil // nothing was looked at
+	case err != nil:
 		return r.unreachable(ctx, w, err)
 	}
 	w.recheck = w.memory.unreachable > 0 || w.account.Status.State == v1alpha1.AccountUnreachable
 	w.memory.unreachable = 0
-	var regionsErr error
-	w.enabled, regionsErr = r.regions(ctx, session, w, org)
-
+	if w.enabled = w.account.Status.Regions; call {
+		w.enabled, w.regionsErr = r.regions(ctx, session, w, org)
+	}
+	if w.regionsErr != nil && stopped(ctx) {
+		return ctrl.Result{}, nil
+	}
 	p := makePlan(w)
 	results := r.Engine.Run(ctx, engine.Pass{
 		Account: w.account.Name, Partition: org.Spec.PartitionOrDefault(), Facts: r.facts(w, org),
-		Reader: engine.Enter(r.Cloud, session), Tasks: p.due(w.now),
+		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: p.due(w.now),
 	})
 	remember(w, &p, results)
-	status := summarize(w, p, results)
-	setConditions(&status, w, p, regionsErr)
-	return r.finish(ctx, w.account, status, p.next(), w.now)
+	return r.finish(ctx, w, w.next(p), func(w world) v1alpha1.AWSAccountStatus { return w.status(p, results) })
 }
+
+// stopped says whether the manager has been told to stop. What fails then says nothing of AWS.
+func stopped(ctx context.Context) bool { return ctx.Err() != nil }
 
 // gather reads what a plan is made from, out of the cache.
 func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAccount) (world, *v1alpha1.AWSOrganization, error) {
@@ -165,18 +177,13 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	for i := range exceptions.Items {
 		w.exceptions = append(w.exceptions, &exceptions.Items[i])
 	}
+	w.memory.faceStatus(account, w.now)
 	for _, token := range w.newTokens() {
-		r.Engine.Renew(token)
+		r.Engine.Renew(account.Name, token)
 	}
 	if w.askedAnew() {
-		w.memory.denied = map[string]time.Time{}
+		clear(w.memory.denied)
 		r.Cloud.Forget(account.Name)
-	} else {
-		for _, region := range account.Status.DeniedRegions {
-			if _, known := w.memory.denied[region]; !known {
-				w.memory.denied[region] = w.now // a restart forgot since when
-			}
-		}
 	}
 	return w, org, nil
 }
@@ -213,26 +220,26 @@ func theOrganization(ctx context.Context, c client.Reader) (*v1alpha1.AWSOrganiz
 	if err := c.List(ctx, &all); err != nil {
 		return nil, fmt.Errorf("listing organizations: %w", err)
 	}
+	all.Items = slices.DeleteFunc(all.Items, func(o v1alpha1.AWSOrganization) bool { return o.DeletionTimestamp != nil })
 	if len(all.Items) == 0 {
 		return nil, errNoOrganization
 	}
-	return oldest(all.Items), nil
-}
-
-func oldest(all []v1alpha1.AWSOrganization) *v1alpha1.AWSOrganization {
-	first := slices.MinFunc(all, func(a, b v1alpha1.AWSOrganization) int {
+	first := slices.MinFunc(all.Items, func(a, b v1alpha1.AWSOrganization) int {
 		if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
 			return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	return &first
+	return &first, nil
 }
 
 func listBaselines(ctx context.Context, c client.Reader, kinds []control.Kind) ([]declared, error) {
 	var all []declared
 	for _, k := range kinds {
-		list := k.NewList().(client.ObjectList)
+		list, ok := k.NewList().(client.ObjectList)
+		if !ok {
+			return nil, fmt.Errorf("%s has no list", k.Name)
+		}
 		if err := c.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing %ss: %w", k.Name, err)
 		}
@@ -247,182 +254,6 @@ func listBaselines(ctx context.Context, c client.Reader, kinds []control.Kind) (
 		}
 	}
 	return all, nil
-}
-
-// enter opens a session for the account. Nothing is called yet.
-func (r *AccountReconciler) enter(w world, org *v1alpha1.AWSOrganization) (*cloud.Session, error) {
-	entry, err := r.Entry(org, w.account.Name, w.account.Spec.Roles)
-	if err != nil {
-		return nil, err
-	}
-	admins := map[string]cloud.Account{}
-	known := administrators(&org.Spec)
-	known["management"] = string(org.Spec.ManagementAccount)
-	for service, id := range known {
-		// An administrator's own AWSAccount may name other roles than the organization's.
-		roles := v1alpha1.AccountRoles{}
-		var admin v1alpha1.AWSAccount
-		if err := r.Client.Get(context.Background(), client.ObjectKey{Name: id}, &admin); err == nil {
-			roles = admin.Spec.Roles
-		}
-		if admins[service], err = r.Entry(org, id, roles); err != nil {
-			return nil, err
-		}
-	}
-	return r.Cloud.Session(entry, admins), nil
-}
-
-// Entry says how an account is entered: its own roles, else the organization's.
-func (r *AccountReconciler) Entry(org *v1alpha1.AWSOrganization, id string, own v1alpha1.AccountRoles) (cloud.Account, error) {
-	partition := org.Spec.PartitionOrDefault()
-	arn := func(name string) string { return "arn:" + partition + ":iam::" + id + ":role/" + name }
-	a := cloud.Account{
-		ID: id, Partition: partition, ExternalID: org.Spec.Roles.ExternalID,
-		AuditRole: own.Audit, EnforceRole: own.Enforce,
-	}
-	if a.EnforceRole == "" {
-		a.EnforceRole = arn(org.Spec.Roles.EnforceOrDefault())
-	}
-	switch {
-	case own.AuditFromACK && r.ACKRole == nil:
-		return a, errors.New("spec.roles.auditFromACK is set and the manager runs without --ack-role-account-map")
-	case own.AuditFromACK:
-		role, err := r.ACKRole(id)
-		if err != nil {
-			return a, fmt.Errorf("looking up the account in ack-role-account-map: %w", err)
-		}
-		a.AuditRole = role
-	case a.AuditRole == "":
-		a.AuditRole = arn(org.Spec.Roles.AuditOrDefault())
-	}
-	return a, nil
-}
-
-// mustReach says whether this pass has to find out first that the account can be entered: when something is due, or when
-// that is not known.
-func (r *AccountReconciler) mustReach(w world) bool {
-	reachable := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReachable)
-	if reachable == nil || reachable.Status != "True" || reachable.ObservedGeneration != w.account.Generation || w.memory.unreachable > 0 {
-		return true
-	}
-	w.enabled = w.account.Status.Regions
-	return len(makePlan(w).due(w.now)) > 0
-}
-
-// unreachable writes that the account could not be entered, and tries again after a while that doubles up to 15 minutes.
-func (r *AccountReconciler) unreachable(ctx context.Context, w world, err error) (ctrl.Result, error) {
-	r.Engine.Release(w.account.Name)
-	r.Cloud.Forget(w.account.Name)
-	wait := min(time.Minute<<min(w.memory.unreachable, 10), 15*time.Minute)
-	w.memory.unreachable++
-	w.enabled = w.account.Status.Regions
-	if len(w.enabled) == 0 {
-		w.enabled = regionNames(w.organization.Regions)
-	}
-	status := unreachableStatus(w, makePlan(w), err)
-	return r.finish(ctx, w.account, status, w.now.Add(wait), w.now)
-}
-
-// regions are the account's enabled regions. Where they cannot be read, those read last stand in, or the organization's.
-func (r *AccountReconciler) regions(ctx context.Context, s *cloud.Session, w world, org *v1alpha1.AWSOrganization) ([]string, error) {
-	if !w.concerned() {
-		return w.account.Status.Regions, nil // nothing asks for them
-	}
-	enabled, _, err := r.Cloud.Regions(ctx, s, w.now)
-	if err == nil {
-		return enabled, nil
-	}
-	if len(w.account.Status.Regions) > 0 {
-		return w.account.Status.Regions, err
-	}
-	return regionNames(org.Spec.Regions), err
-}
-
-func regionNames(regions []v1alpha1.Region) []string {
-	var names []string
-	for _, r := range regions {
-		names = append(names, string(r))
-	}
-	slices.Sort(names)
-	return names
-}
-
-func (r *AccountReconciler) facts(w world, org *v1alpha1.AWSOrganization) control.Facts {
-	entry, err := r.Entry(org, w.account.Name, w.account.Spec.Roles)
-	if err != nil {
-		entry = cloud.Account{} // entering would have failed already
-	}
-	member := r.Directory.member(w.account.Name)
-	return control.Facts{
-		OrganizationID: org.Status.OrganizationID, ManagementAccount: string(org.Spec.ManagementAccount),
-		Administrators: maps.Clone(administrators(&org.Spec)), Email: member.Email, JoinedAt: joinedAt(w.account),
-		AuditRole: entry.AuditRole, EnforceRole: entry.EnforceRole, ExternalID: entry.ExternalID,
-	}
-}
-
-// observedEvery is how often the time of the last observation is written when nothing else is new.
-const observedEvery = 15 * time.Minute
-
-// statusTimeout bounds writing a status.
-const statusTimeout = 15 * time.Second
-
-// finish writes the status where it says something new, tells what changed, and comes back when something is next due. A
-// zero next comes back only when something changes.
-func (r *AccountReconciler) finish(ctx context.Context, account *v1alpha1.AWSAccount, status v1alpha1.AWSAccountStatus, next, now time.Time) (ctrl.Result, error) {
-	// What was seen and done is written even when the manager has been told to stop meanwhile.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
-	defer cancel()
-	before := account.Status.DeepCopy()
-	if worthWriting(before, &status) {
-		if err := r.write(ctx, account, status); err != nil {
-			return ctrl.Result{}, err
-		}
-		r.Record.Transitions(account, before, &status)
-	}
-	r.Record.Account(account.Name, &status)
-	if next.IsZero() {
-		return ctrl.Result{}, nil
-	}
-	return ctrl.Result{RequeueAfter: max(next.Sub(now), time.Second), Priority: ptr.To(handler.LowPriority)}, nil
-}
-
-// worthWriting says whether the new status says anything but a time a little later.
-func worthWriting(before, after *v1alpha1.AWSAccountStatus) bool {
-	if b, a := before.LastObservedTime, after.LastObservedTime; b == nil || a == nil || a.Sub(b.Time) >= observedEvery {
-		return !equality.Semantic.DeepEqual(before, after)
-	}
-	return !equality.Semantic.DeepEqual(withoutTimes(before), withoutTimes(after))
-}
-
-func withoutTimes(s *v1alpha1.AWSAccountStatus) *v1alpha1.AWSAccountStatus {
-	c := s.DeepCopy()
-	c.LastObservedTime = nil
-	for i := range c.Baselines {
-		c.Baselines[i].LastObservedTime, c.Baselines[i].ResourcesObservedTime = nil, nil
-	}
-	return c
-}
-
-// write updates the status; on a conflict the object is read again and the same status written: AWS is not asked twice.
-func (r *AccountReconciler) write(ctx context.Context, account *v1alpha1.AWSAccount, status v1alpha1.AWSAccountStatus) error {
-	latest := account.DeepCopy()
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		latest.Status = status
-		err := r.Client.Status().Update(ctx, latest)
-		if apierrors.IsConflict(err) {
-			if getErr := r.Live.Get(ctx, client.ObjectKeyFromObject(account), latest); getErr != nil {
-				return getErr
-			}
-		}
-		return err
-	})
-	if apierrors.IsNotFound(err) {
-		return nil // deleted meanwhile
-	}
-	if err != nil {
-		return fmt.Errorf("writing the account's status: %w", err)
-	}
-	return nil
 }
 
 func extract(list runtime.Object) ([]control.Baseline, error) {

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
-	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 func findCondition(all []metav1.Condition, conditionType string) *metav1.Condition {
@@ -42,8 +41,17 @@ func (c conditions) only(when bool, conditionType, reason, message string) {
 	meta.RemoveStatusCondition(c.all, conditionType)
 }
 
+// status is the account's status after a pass, cut to fit. What was cut is kept in memory.
+func (w world) status(p plan, results []engine.Result) v1alpha1.AWSAccountStatus {
+	s, fallen := summarize(w, p, results)
+	setConditions(&s, w, p)
+	w.memory.learned = &uncut{s.Controls, fallen}
+	fit(&s)
+	return s
+}
+
 // setConditions works out the account's state and conditions from its counts.
-func setConditions(s *v1alpha1.AWSAccountStatus, w world, p plan, regionsErr error) {
+func setConditions(s *v1alpha1.AWSAccountStatus, w world, p plan) {
 	c := conditions{&s.Conditions, w.account.Generation, w.now}
 	pending, failed := p.pending(), int32(0)
 	for _, b := range s.Baselines {
@@ -52,24 +60,33 @@ func setConditions(s *v1alpha1.AWSAccountStatus, w world, p plan, regionsErr err
 	c.set(v1alpha1.ConditionReachable, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "the audit role was assumed")
 	c.only(pending > 0, v1alpha1.ConditionReconciling, v1alpha1.ReasonPending, fmt.Sprintf("%d checks are not looked at yet", pending))
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionStalled)
-	unknown := p.unknownRegions()
-	c.only(len(unknown) > 0, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonUnknownRegion,
-		"not enabled in this account: "+strings.Join(unknown, ", ")+" — enable the region or take it out of regions.include")
+	c.unknownRegions(p)
 	switch {
-	case regionsErr != nil:
-		_, message := control.Explain(regionsErr)
-		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRegionsUnreadable, "the enabled regions cannot be read: "+message)
+	case w.regionsErr != nil:
+		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRegionsUnreadable, regionsUnreadable(w.regionsErr))
 	case failed > 0:
 		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRemediationFailed,
 			fmt.Sprintf("changes of %d checks were tried and failed; see status.drift", failed))
 	default:
 		c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "the account is observed")
 	}
-	s.State = setCompliant(c, s, pending)
+	s.State = setCompliant(c, s, pending, w.regionsErr)
+}
+
+// unknownRegions says which regions somebody names that the account does not have.
+func (c conditions) unknownRegions(p plan) {
+	unknown := p.unknownRegions()
+	c.only(len(unknown) > 0, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonUnknownRegion,
+		"not enabled in this account: "+strings.Join(unknown, ", ")+" — enable the region or take it out of regions.include")
+}
+
+func regionsUnreadable(err error) string {
+	_, message := control.Explain(err)
+	return "the enabled regions cannot be read: " + message
 }
 
 // setCompliant sets the Compliant condition from the counts and returns the state in one word.
-func setCompliant(c conditions, s *v1alpha1.AWSAccountStatus, pending int32) v1alpha1.AccountState {
+func setCompliant(c conditions, s *v1alpha1.AWSAccountStatus, pending int32, regionsErr error) v1alpha1.AccountState {
 	n := s.Checks
 	switch {
 	case n.Drifted > 0:
@@ -80,6 +97,9 @@ func setCompliant(c conditions, s *v1alpha1.AWSAccountStatus, pending int32) v1a
 		c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonPending,
 			fmt.Sprintf("%d of %d checks are not looked at yet", pending, n.Total))
 		return v1alpha1.AccountPending
+	case regionsErr != nil:
+		c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonRegionsUnreadable, regionsUnreadable(regionsErr))
+		return v1alpha1.AccountUnknown
 	case n.Unknown > 0:
 		c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonChecksUnknown,
 			fmt.Sprintf("%d of %d checks could not be told; see status.controls", n.Unknown, n.Total))
@@ -145,20 +165,18 @@ func unreachableStatus(w world, p plan, err error) v1alpha1.AWSAccountStatus {
 	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnreachable, message)
 	c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonUnreachable, "the account cannot be entered; rows show what was last seen")
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReconciling)
+	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionStalled)
+	c.unknownRegions(p)
 	return s
 }
 
+// whyUnreachable is the condition's reason and message.
 func whyUnreachable(err error) (reason, message string) {
-	if errors.Is(err, cloud.ErrWrongAccount) {
-		return v1alpha1.ReasonWrongAccount, control.Bounded(err.Error(), 400) + " — nothing is called with them; mend the role ARN"
+	reason, message = control.Explain(err)
+	if reason != v1alpha1.ReasonWrongAccount && reason != v1alpha1.ReasonRoleRefused {
+		reason = v1alpha1.ReasonUnreachable
 	}
-	var call *control.CallError
-	if errors.As(err, &call) && control.IsAccessDenied(err) {
-		return v1alpha1.ReasonRoleRefused, fmt.Sprintf("sts:AssumeRole of %s was refused (%s) — deploy the member roles of config/iam there, "+
-			"and check that the trust policy names the manager's identity and the external id", call.Role, control.Code(err))
-	}
-	_, message = control.Explain(err)
-	return v1alpha1.ReasonUnreachable, message
+	return reason, message
 }
 
 // absentStatus marks an account that left the organization, or that AWS suspended or is closing. It is not touched.
@@ -177,6 +195,7 @@ func absentStatus(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStat
 	c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, reason, message)
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReachable)
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReconciling)
+	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionUnknownNames)
 	c.only(true, v1alpha1.ConditionStalled, reason, message)
 	return s
 }
@@ -190,6 +209,9 @@ func withoutOrganization(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAcco
 	s.State = v1alpha1.AccountUnknown
 	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoOrganization, message)
 	c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonNoOrganization, message)
+	for _, unsaid := range []string{v1alpha1.ConditionReachable, v1alpha1.ConditionReconciling, v1alpha1.ConditionUnknownNames} {
+		meta.RemoveStatusCondition(c.all, unsaid)
+	}
 	c.only(true, v1alpha1.ConditionStalled, v1alpha1.ReasonNoOrganization, message)
 	return s
 }

@@ -2,11 +2,13 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -56,7 +58,7 @@ func (r *BaselineReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	for _, k := range r.Kinds {
 		changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
-		src := source.TypedKind(mgr.GetCache(), k.New().(client.Object), after[client.Object](0), changed)
+		src := source.TypedKind[client.Object](mgr.GetCache(), k.New(), after[client.Object](0), changed)
 		if err := c.Watch(src); err != nil {
 			return err
 		}
@@ -76,10 +78,11 @@ func after[O client.Object](wait time.Duration) handler.TypedEventHandler[O, rol
 	}
 }
 
-// Reconcile sums up all baselines and writes those whose numbers changed.
+// Reconcile sums up all baselines and writes those whose numbers changed. One that cannot be written keeps none of the others
+// from it.
 func (r *BaselineReconciler) Reconcile(ctx context.Context, _ rollUp) (reconcile.Result, error) {
 	org, err := theOrganization(ctx, r.Client)
-	if err != nil && err != errNoOrganization { //nolint:errorlint // it is returned as it is
+	if err != nil && !errors.Is(err, errNoOrganization) {
 		return reconcile.Result{}, err
 	}
 	baselines, err := listBaselines(ctx, r.Client, r.Kinds)
@@ -96,24 +99,39 @@ func (r *BaselineReconciler) Reconcile(ctx context.Context, _ rollUp) (reconcile
 			s.add(&accounts.Items[i])
 		}
 	}
-	for _, s := range sums {
-		if err := r.write(ctx, s); err != nil {
-			return reconcile.Result{}, err
-		}
-	}
 	r.Record.Baselines(sums)
-	return reconcile.Result{}, nil
+	return r.writeAll(ctx, sums)
+}
+
+func (r *BaselineReconciler) writeAll(ctx context.Context, sums []*sum) (reconcile.Result, error) {
+	var errs []error
+	var again reconcile.Result
+	for _, s := range sums {
+		err := r.write(ctx, s)
+		if apierrors.IsConflict(err) {
+			again.RequeueAfter = rollUpAfter // the cache is behind; it will have the newer object by then
+			continue
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return reconcile.Result{}, err
+	}
+	return again, nil
 }
 
 func (r *BaselineReconciler) write(ctx context.Context, s *sum) error {
-	object := s.object.DeepCopyObject().(control.Baseline)
+	object, ok := s.object.DeepCopyObject().(control.Baseline)
+	if !ok {
+		return fmt.Errorf("%T is no baseline", s.object)
+	}
 	_, status := object.Common()
 	before := status.DeepCopy()
 	s.status(status, object.GetGeneration(), r.AllowWrites, r.Clock())
 	if equality.Semantic.DeepEqual(before, status) {
 		return nil
 	}
-	if err := r.Client.Status().Update(ctx, object.(client.Object)); err != nil {
+	if err := r.Client.Status().Update(ctx, object); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("writing the status of %s: %w", s.key(), err))
 	}
 	r.Record.Baseline(object, before, status)
@@ -135,6 +153,10 @@ type sum struct {
 	perControl                            map[string]*v1alpha1.BaselineControlCount
 	worst                                 []v1alpha1.BaselineAccountCount
 	overriddenBy                          string
+	// deciding has the accounts in which organization-wide settings are decided, and whether they are there.
+	deciding map[string]bool
+	// regions are those enabled in one of the selected accounts.
+	regions map[string]bool
 }
 
 func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared) []*sum {
@@ -147,9 +169,14 @@ func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared) []*sum {
 		s := &sum{
 			declared: d, organization: spec, revision: revisionOf(d.kind, d.object), answered: true,
 			token:      d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
-			perControl: map[string]*v1alpha1.BaselineControlCount{},
+			perControl: map[string]*v1alpha1.BaselineControlCount{}, deciding: map[string]bool{}, regions: map[string]bool{},
 		}
 		s.controls = slices.DeleteFunc(d.kind.Controls(d.object), func(b control.Bound) bool { return !b.Managed() })
+		for _, b := range s.controls {
+			if b.Scope == control.Organization && org != nil {
+				s.deciding[deciding(spec, b.Meta)] = false
+			}
+		}
 		all = append(all, s)
 	}
 	return all
@@ -158,21 +185,36 @@ func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared) []*sum {
 // add counts one account. An account whose row does not carry today's revision has not been looked at with these settings
 // and counts as unknown, whatever its numbers.
 func (s *sum) add(a *v1alpha1.AWSAccount) {
+	if absent(a) || s.organization.ManagementAccount == "" {
+		return
+	}
+	if _, decides := s.deciding[a.Name]; decides {
+		s.deciding[a.Name] = true
+	}
 	spec, _ := s.object.Common()
-	mine := slices.ContainsFunc(s.controls, func(b control.Bound) bool { return concerns(s.organization, spec, b, a) })
-	if !mine || absent(a) || s.organization.ManagementAccount == "" {
+	if !slices.ContainsFunc(s.controls, func(b control.Bound) bool { return concerns(s.organization, spec, b, a) }) {
 		return
 	}
 	s.selected++
-	row := rowOf(a, s.kind.Name, s.object.GetName())
-	if row != nil && row.HandledReconcileAt != s.token || row == nil && s.token != "" {
-		s.answered = false
+	for _, r := range a.Status.Regions {
+		s.regions[r] = true
 	}
-	if row == nil || row.Revision != s.revision {
+	row := rowOf(a, s.kind.Name, s.object.GetName())
+	if row == nil {
+		row = &v1alpha1.AccountBaseline{}
+	}
+	s.answered = s.answered && row.HandledReconcileAt == s.token
+	if row.Revision != s.revision {
 		s.pending++
 		s.unknown++
 		return
 	}
+	s.addRow(a, row)
+	s.addControls(a)
+}
+
+// addRow counts an account that was looked at with today's settings.
+func (s *sum) addRow(a *v1alpha1.AWSAccount, row *v1alpha1.AccountBaseline) {
 	s.checks.Add(row.Checks)
 	if row.OverriddenBy != "" {
 		s.overriddenBy = row.OverriddenBy
@@ -191,7 +233,6 @@ func (s *sum) add(a *v1alpha1.AWSAccount) {
 	if row.Failed > 0 {
 		s.failed++
 	}
-	s.addControls(a)
 	if row.Checks.Drifted+row.Checks.Unknown > 0 {
 		s.worst = append(s.worst, v1alpha1.BaselineAccountCount{Account: a.Name, Drifted: row.Checks.Drifted, Unknown: row.Checks.Unknown})
 	}

@@ -63,44 +63,88 @@ func (s *sum) worstOnes() []v1alpha1.BaselineAccountCount {
 	return s.worst[:min(len(s.worst), worstAccounts)]
 }
 
-// compliance sets Compliant and Reconciling, and returns the state in one word.
+// compliance sets Compliant and what stands beside it, and returns the state in one word.
 func (s *sum) compliance(c conditions) v1alpha1.BaselineState {
-	c.only(s.pending > 0, v1alpha1.ConditionReconciling, v1alpha1.ReasonPending,
-		fmt.Sprintf("%d of %d accounts are not looked at yet with these settings", s.pending, s.selected))
+	c.only(s.pending > 0, v1alpha1.ConditionReconciling, v1alpha1.ReasonPending, s.pendingMessage())
 	overridden := s.checks.Overridden
 	c.only(overridden > 0, v1alpha1.ConditionOverridden, v1alpha1.ReasonOverriddenByPriority,
 		fmt.Sprintf("%d checks are decided by %s %s, which has the higher priority or the name that sorts first", overridden, s.kind.Name, s.overriddenBy))
-	set := func(status metav1.ConditionStatus, reason, format string, args ...any) {
-		c.set(v1alpha1.ConditionCompliant, status, reason, fmt.Sprintf(format, args...))
+	unknown := s.unknownRegions()
+	c.only(len(unknown) > 0, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonUnknownRegion,
+		"enabled in none of the selected accounts: "+strings.Join(unknown, ", ")+" — mend regions.include")
+	v := s.verdict()
+	c.set(v1alpha1.ConditionCompliant, v.status, v.reason, v.message)
+	return v.state
+}
+
+func (s *sum) pendingMessage() string {
+	return fmt.Sprintf("%d of %d accounts are not looked at yet with these settings", s.pending, s.selected)
+}
+
+// verdict is what the numbers amount to.
+type verdict struct {
+	status          metav1.ConditionStatus
+	state           v1alpha1.BaselineState
+	reason, message string
+}
+
+// verdict is the first of these that holds. What was not looked at is never compliant.
+func (s *sum) verdict() verdict {
+	const no, unknown = metav1.ConditionFalse, metav1.ConditionUnknown
+	undecided := s.undecided()
+	for _, v := range []struct {
+		when bool
+		verdict
+	}{
+		{s.drifted > 0 && s.failed > 0, verdict{no, v1alpha1.BaselineDrifted, v1alpha1.ReasonRemediationFailed,
+			fmt.Sprintf("%d of %d accounts have drifted; changes failed in %d", s.drifted, s.selected, s.failed)}},
+		{s.drifted > 0, verdict{no, v1alpha1.BaselineDrifted, v1alpha1.ReasonDrifted,
+			fmt.Sprintf("%d of %d accounts have drifted", s.drifted, s.selected)}},
+		{s.pending > 0, verdict{unknown, v1alpha1.BaselinePending, v1alpha1.ReasonPending, s.pendingMessage()}},
+		{len(undecided) > 0, verdict{unknown, v1alpha1.BaselineUnknown, v1alpha1.ReasonChecksUnknown,
+			"settings of the whole organization are decided in account " + strings.Join(undecided, ", ") +
+				", and there is no such AWSAccount — see managementAccount, delegatedAdministrators and discovery of the AWSOrganization"}},
+		{s.selected == 0, verdict{unknown, v1alpha1.BaselineUnknown, v1alpha1.ReasonNoAccountSelected, "no account is selected"}},
+		{s.unreachable > 0 && s.unreachable == s.unknown, verdict{unknown, v1alpha1.BaselineUnknown, v1alpha1.ReasonSelectedAccountsUnreachable,
+			fmt.Sprintf("%d of %d accounts cannot be entered", s.unreachable, s.selected)}},
+		{s.unknown > 0, verdict{unknown, v1alpha1.BaselineUnknown, v1alpha1.ReasonChecksUnknown,
+			fmt.Sprintf("in %d of %d accounts something could not be told", s.unknown, s.selected)}},
+		{s.checks.Total == 0 && s.checks.Overridden > 0, verdict{unknown, v1alpha1.BaselineOverridden, v1alpha1.ReasonOverriddenByPriority,
+			"every check is decided by another baseline"}},
+		{s.checks.Total == 0, verdict{unknown, v1alpha1.BaselineUnknown, v1alpha1.ReasonNoChecks,
+			"there is nothing to check in the selected accounts and regions"}},
+	} {
+		if v.when {
+			return v.verdict
+		}
 	}
-	switch {
-	case s.drifted > 0 && s.failed > 0:
-		set(metav1.ConditionFalse, v1alpha1.ReasonRemediationFailed, "%d of %d accounts have drifted; changes failed in %d", s.drifted, s.selected, s.failed)
-		return v1alpha1.BaselineDrifted
-	case s.drifted > 0:
-		set(metav1.ConditionFalse, v1alpha1.ReasonDrifted, "%d of %d accounts have drifted", s.drifted, s.selected)
-		return v1alpha1.BaselineDrifted
-	case s.pending > 0:
-		set(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d of %d accounts are not looked at yet with these settings", s.pending, s.selected)
-		return v1alpha1.BaselinePending
-	case s.selected == 0:
-		set(metav1.ConditionUnknown, v1alpha1.ReasonNoAccountSelected, "no account is selected")
-		return v1alpha1.BaselineUnknown
-	case s.unreachable > 0 && s.unreachable == s.unknown:
-		set(metav1.ConditionUnknown, v1alpha1.ReasonSelectedAccountsUnreachable, "%d of %d accounts cannot be entered", s.unreachable, s.selected)
-		return v1alpha1.BaselineUnknown
-	case s.unknown > 0:
-		set(metav1.ConditionUnknown, v1alpha1.ReasonChecksUnknown, "in %d of %d accounts something could not be told", s.unknown, s.selected)
-		return v1alpha1.BaselineUnknown
-	case s.checks.Total == 0 && overridden > 0:
-		set(metav1.ConditionUnknown, v1alpha1.ReasonOverriddenByPriority, "every check is decided by another baseline")
-		return v1alpha1.BaselineOverridden
-	case s.checks.Total == 0:
-		set(metav1.ConditionUnknown, v1alpha1.ReasonNoChecks, "there is nothing to check in the selected accounts and regions")
-		return v1alpha1.BaselineUnknown
+	return verdict{metav1.ConditionTrue, v1alpha1.BaselineCompliant, v1alpha1.ReasonAllChecksHold,
+		fmt.Sprintf("all %d checks in %d accounts hold or are excused", s.checks.Total, s.selected)}
+}
+
+// undecided are the accounts in which settings of the whole organization are decided, and that nobody looks at.
+func (s *sum) undecided() []string {
+	var all []string
+	for id, there := range s.deciding {
+		if !there {
+			all = append(all, id)
+		}
 	}
-	set(metav1.ConditionTrue, v1alpha1.ReasonAllChecksHold, "all %d checks in %d accounts hold or are excused", s.checks.Total, s.selected)
-	return v1alpha1.BaselineCompliant
+	slices.Sort(all)
+	return all
+}
+
+// unknownRegions are the regions that the baseline names and that none of its accounts has. Before one was looked at, none
+// is known to be wrong.
+func (s *sum) unknownRegions() []string {
+	spec, _ := s.object.Common()
+	var all []string
+	for _, r := range included(spec.Regions) {
+		if len(s.regions) > 0 && !s.regions[string(r)] {
+			all = append(all, string(r))
+		}
+	}
+	return all
 }
 
 // readiness sets Ready and Enforcing.

@@ -41,22 +41,49 @@ func (r *ExceptionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err := r.Client.Get(ctx, req.NamespacedName, x); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	var accounts v1alpha1.AWSAccountList
+	if err := r.Client.List(ctx, &accounts, client.UnsafeDisableDeepCopy); err != nil {
+		return ctrl.Result{}, fmt.Errorf("listing accounts: %w", err)
+	}
 	now := r.Clock()
 	before := x.Status.DeepCopy()
-	r.judge(x, now)
+	r.judge(x, unknownRegions(x, accounts.Items), now)
 	if !equality.Semantic.DeepEqual(before, &x.Status) {
 		if err := r.Client.Status().Update(ctx, x); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the exception's status: %w", err))
 		}
 	}
-	next := nextTurn(x, now)
-	if next.IsZero() {
-		return ctrl.Result{}, nil
+	// Regions become known as accounts are looked at.
+	wait := regionsAgain
+	if next := nextTurn(x, now); !next.IsZero() && next.Sub(now) < wait {
+		wait = next.Sub(now) + time.Second
 	}
-	return ctrl.Result{RequeueAfter: next.Sub(now) + time.Second}, nil
+	return ctrl.Result{RequeueAfter: wait}, nil
 }
 
-func (r *ExceptionReconciler) judge(x *v1alpha1.BaselineException, now time.Time) {
+// regionsAgain is how often the regions that an exception names are compared with those that the accounts have.
+const regionsAgain = time.Hour
+
+// unknownRegions are the regions that the exception names and that no account has. Before one was looked at, none is known
+// to be wrong.
+func unknownRegions(x *v1alpha1.BaselineException, accounts []v1alpha1.AWSAccount) []string {
+	known := map[string]bool{}
+	for i := range accounts {
+		for _, r := range accounts[i].Status.Regions {
+			known[r] = true
+		}
+	}
+	var unknown []string
+	for _, r := range x.Spec.Regions {
+		if len(known) > 0 && !known[string(r)] {
+			unknown = append(unknown, string(r))
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+func (r *ExceptionReconciler) judge(x *v1alpha1.BaselineException, regions []string, now time.Time) {
 	c := conditions{&x.Status.Conditions, x.Generation, now}
 	x.Status.ObservedGeneration = x.Generation
 	switch {
@@ -68,11 +95,16 @@ func (r *ExceptionReconciler) judge(x *v1alpha1.BaselineException, now time.Time
 		c.set(v1alpha1.ConditionActive, metav1.ConditionFalse, v1alpha1.ReasonExpired, "excuses nothing any more; delete it, or renew it with a later expires")
 	}
 	unknown, never := r.names(x.Spec.Controls)
-	reason, message := v1alpha1.ReasonUnknownControl, "no such control: "+strings.Join(unknown, ", ")+" — docs/controls.md lists the ids"
-	if len(unknown) == 0 {
-		reason, message = v1alpha1.ReasonNotExcusable, "cannot be excused: "+strings.Join(never, ", ")
+	switch {
+	case len(unknown) > 0:
+		c.only(true, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonUnknownControl,
+			"no such control: "+strings.Join(unknown, ", ")+" — docs/controls.md lists the ids")
+	case len(never) > 0:
+		c.only(true, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonNotExcusable, "cannot be excused: "+strings.Join(never, ", "))
+	default:
+		c.only(len(regions) > 0, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonUnknownRegion,
+			"enabled in no account: "+strings.Join(regions, ", ")+" — mend regions")
 	}
-	c.only(len(unknown)+len(never) > 0, v1alpha1.ConditionUnknownNames, reason, message)
 }
 
 // names are the ids that no control has, and those of controls that cannot be excused.
@@ -81,11 +113,9 @@ func (r *ExceptionReconciler) names(ids []string) (unknown, never []string) {
 		known := false
 		for _, k := range r.Kinds {
 			for _, b := range k.Catalogue() {
-				if b.ID == id {
-					known = true
-					if b.NotExcusable {
-						never = append(never, id)
-					}
+				known = known || b.ID == id
+				if b.ID == id && b.NotExcusable {
+					never = append(never, id)
 				}
 			}
 		}

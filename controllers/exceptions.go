@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -58,7 +59,7 @@ func excuse(active []*v1alpha1.BaselineException, b control.Meta, region string,
 		return nil
 	}
 	slices.SortFunc(mine, func(p, q *v1alpha1.BaselineException) int {
-		return q.Spec.Expires.Compare(p.Spec.Expires.Time)
+		return cmp.Or(q.Spec.Expires.Compare(p.Spec.Expires.Time), strings.Compare(p.Name, q.Name))
 	})
 	return func(resource string) string {
 		for _, x := range mine {

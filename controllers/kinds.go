@@ -20,25 +20,36 @@ import (
 var notInRevision = []string{"accounts", "interval", "resourceInterval", "priority", "suspend"}
 
 // revisionOf identifies a baseline's effective settings: the first 12 hex digits of SHA-256 over its sections, resource
-// selectors, regions, mode and approval.
+// selectors, regions, mode and approval, and over what its controls make of them. A version of Plumbline that binds another
+// control to a section, or understands a section otherwise, thereby has to look anew.
 func revisionOf(k control.Kind, b control.Baseline) string {
-	raw, err := json.Marshal(k.Spec(b))
-	if err != nil {
-		panic("encoding a spec that was decoded: " + err.Error())
-	}
 	var fields map[string]any
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		panic("decoding a spec that was encoded: " + err.Error())
-	}
+	decode(encode(k.Spec(b)), &fields)
 	for _, name := range notInRevision {
 		delete(fields, name)
 	}
-	raw, err = json.Marshal(fields) // keys are sorted
+	bound := map[string]any{}
+	for _, c := range k.Controls(b) {
+		if c.Managed() {
+			bound[c.ID] = c.Settings
+		}
+	}
+	sum := sha256.Sum256(encode([]any{fields, bound})) // the keys of maps are sorted
+	return hex.EncodeToString(sum[:])[:12]
+}
+
+func encode(v any) []byte {
+	raw, err := json.Marshal(v)
 	if err != nil {
 		panic("encoding a spec that was decoded: " + err.Error())
 	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:])[:12]
+	return raw
+}
+
+func decode(raw []byte, v any) {
+	if err := json.Unmarshal(raw, v); err != nil {
+		panic("decoding a spec that was encoded: " + err.Error())
+	}
 }
 
 // selects says whether a baseline's accounts select the account. Absent accounts select every one.
@@ -66,7 +77,7 @@ func inOUs(ous []string, a *v1alpha1.AWSAccount) bool {
 
 func hasLabels(want map[string]string, a *v1alpha1.AWSAccount) bool {
 	for k, v := range want {
-		if a.Labels[k] != v {
+		if got, there := a.Labels[k]; !there || got != v {
 			return false
 		}
 	}
@@ -115,32 +126,45 @@ func absent(a *v1alpha1.AWSAccount) bool {
 }
 
 // governedRegions are the regions a baseline selects among those enabled in the account, and those it or the account names
-// that are not enabled there.
+// that are not enabled there. Of the organization's regions an account may lack some, but not all.
 func governedRegions(org *v1alpha1.AWSOrganizationSpec, spec *v1alpha1.BaselineSpec, a *v1alpha1.AWSAccount, enabled []string) (regions, unknown []string) {
-	wanted := org.Regions
-	if spec.Regions != nil && len(spec.Regions.Include) > 0 {
-		wanted = spec.Regions.Include
-		for _, r := range wanted {
-			if !slices.Contains(enabled, string(r)) {
-				unknown = append(unknown, string(r))
-			}
-		}
+	wanted, named := org.Regions, slices.Concat(included(spec.Regions), included(a.Spec.Regions))
+	if only := included(spec.Regions); len(only) > 0 {
+		wanted = only
 	}
 	for _, r := range enabled {
 		region := v1alpha1.Region(r)
-		if len(wanted) > 0 && !slices.Contains(wanted, region) || excludes(spec.Regions, region) || excludes(a.Spec.Regions, region) {
-			continue
+		if among(wanted, region) && among(included(a.Spec.Regions), region) && !excludes(spec.Regions, region) && !excludes(a.Spec.Regions, region) {
+			regions = append(regions, r)
 		}
-		if s := a.Spec.Regions; s != nil && len(s.Include) > 0 && !slices.Contains(s.Include, region) {
-			continue
-		}
-		regions = append(regions, r)
 	}
-	return regions, unknown
+	isEnabled := func(r v1alpha1.Region) bool { return slices.Contains(enabled, string(r)) }
+	if !slices.ContainsFunc(org.Regions, isEnabled) {
+		named = append(named, org.Regions...)
+	}
+	for _, r := range named {
+		if !isEnabled(r) {
+			unknown = append(unknown, string(r))
+		}
+	}
+	slices.Sort(unknown)
+	return regions, slices.Compact(unknown)
+}
+
+// among says whether the list is absent or has the region.
+func among(list []v1alpha1.Region, r v1alpha1.Region) bool {
+	return len(list) == 0 || slices.Contains(list, r)
 }
 
 func excludes(s *v1alpha1.RegionSelector, r v1alpha1.Region) bool {
 	return s != nil && slices.Contains(s.Exclude, r)
+}
+
+func included(s *v1alpha1.RegionSelector) []v1alpha1.Region {
+	if s == nil {
+		return nil
+	}
+	return s.Include
 }
 
 // joinedAt is when the account joined the organization: as discovery wrote it, else when its object was made.

@@ -1,17 +1,30 @@
 package controllers
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 // checkID names a check within an account.
-type checkID struct{ baseline, control, region string }
+type checkID = engine.CheckID
 
-// sight is when a check was last observed, and with what.
+// sight is when a check was last observed, with what, and what came of it.
 type sight struct {
 	revision, exceptions string
-	at                   time.Time
+	// regions are those selected then; they matter to a check that is not of one region.
+	regions []string
+	at      time.Time
+	// reason and message say why the worst of it stands; empty when it was compliant.
+	reason, message string
 	// retry is when it is to be observed again before its interval is over; zero: not before.
 	retry time.Time
 	// failures counts the tries in a row that came to nothing; it spreads the retries.
@@ -31,22 +44,83 @@ type request struct {
 }
 
 // memory is what is known of one account beyond its status. Nothing in it is needed for correctness: after a restart the
-// stored status stands in, and what it does not cover is looked at again.
+// stored status stands in, and what it does not cover is looked at again. It says only when things were observed; what was
+// observed stands in the status, so a memory is good only beside the status that was written with it.
 type memory struct {
+	// basis identifies that status, and uncut is what stood in it before it was cut to fit.
+	basis string
+	uncut
+	// learned becomes uncut once the status that is made from it stands.
+	learned *uncut
+
 	seen map[checkID]sight
 	// looks counts, per changed resource, how often it was looked at without showing the change.
 	looks map[changedResource]int
 	// denied has the regions that a service control policy refuses, and since when that is known.
 	denied map[string]time.Time
+	// suspected has the regions in which a policy refused a check, and when all the others were made due to see whether it
+	// refuses the region.
+	suspected map[string]time.Time
 	// requests has the tokens that ask for a new look, by baseline key; "" is the account's own.
 	requests map[string]request
-	// unreachable counts the failed tries in a row to enter the account.
-	unreachable int
+	// unreachable counts the failed tries in a row to enter the account, unread those to list its regions.
+	unreachable, unread int
+}
+
+// uncut is what a status has no room for.
+type uncut struct {
+	// controls are the status's entries with every region.
+	controls []v1alpha1.AccountControl
+	// rows are drift rows of checks that are to be looked at anew, kept for the time since when they stand.
+	rows []v1alpha1.DriftRow
 }
 
 func newMemory() *memory {
 	return &memory{
-		seen: map[checkID]sight{}, looks: map[changedResource]int{}, denied: map[string]time.Time{}, requests: map[string]request{},
+		seen: map[checkID]sight{}, looks: map[changedResource]int{}, denied: map[string]time.Time{},
+		suspected: map[string]time.Time{}, requests: map[string]request{},
+	}
+}
+
+// clone is a memory that a pass may change; what the pass learned counts once its status is written.
+func (m *memory) clone() *memory {
+	c := *m
+	c.seen, c.looks, c.denied = maps.Clone(m.seen), maps.Clone(m.looks), maps.Clone(m.denied)
+	c.suspected, c.requests = maps.Clone(m.suspected), maps.Clone(m.requests)
+	return &c
+}
+
+// written notes that a status stands, which was made with what was learned.
+func (m *memory) written(basis string) {
+	m.basis = basis
+	if m.learned != nil {
+		m.uncut, m.learned = *m.learned, nil
+	}
+}
+
+// basisOf identifies the results in an account's status.
+func basisOf(uid types.UID, s *v1alpha1.AWSAccountStatus) string {
+	raw, err := json.Marshal(s.Controls)
+	if err != nil {
+		panic("encoding a status that was decoded: " + err.Error())
+	}
+	sum := sha256.Sum256(append([]byte(uid), raw...))
+	return hex.EncodeToString(sum[:])
+}
+
+// faceStatus forgets what does not belong to the account's status as it is now: it was written by somebody else, the object
+// was made anew, or this process has just started. The status then stands in.
+func (m *memory) faceStatus(a *v1alpha1.AWSAccount, now time.Time) {
+	if m.basis == basisOf(a.UID, &a.Status) {
+		return
+	}
+	clear(m.seen)
+	clear(m.looks)
+	m.uncut = uncut{controls: a.Status.Controls}
+	for _, region := range a.Status.DeniedRegions {
+		if _, known := m.denied[region]; !known {
+			m.denied[region] = now // a restart forgot since when
+		}
 	}
 }
 
@@ -64,18 +138,18 @@ func (m *memory) request(key, token, handled string, now time.Time) time.Time {
 	return r.seen
 }
 
-// prune drops what belongs to checks that are no longer planned.
-func (m *memory) prune(planned map[checkID]bool) {
-	for id := range m.seen {
-		if !planned[id] {
-			delete(m.seen, id)
+// prune drops what belongs to checks and baselines that are no longer planned.
+func (m *memory) prune(p *plan) {
+	planned, baselines := map[checkID]bool{}, map[string]bool{"": true}
+	for _, r := range p.rows {
+		baselines[r.key()] = true
+		for _, c := range r.checks {
+			planned[c.id] = true
 		}
 	}
-	for r := range m.looks {
-		if !planned[r.check] {
-			delete(m.looks, r)
-		}
-	}
+	maps.DeleteFunc(m.seen, func(id checkID, _ sight) bool { return !planned[id] })
+	maps.DeleteFunc(m.looks, func(r changedResource, _ int) bool { return !planned[r.check] })
+	maps.DeleteFunc(m.requests, func(key string, _ request) bool { return !baselines[key] })
 }
 
 // memories holds the memory of every account. A memory is used by one pass at a time: the queue never hands out a key twice.
@@ -84,16 +158,24 @@ type memories struct {
 	all map[string]*memory
 }
 
+// of is a copy of an account's memory, for one pass.
 func (m *memories) of(account string) *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known := m.all[account]; known != nil {
+		return known.clone()
+	}
+	return newMemory()
+}
+
+// keep makes a pass's copy the account's memory.
+func (m *memories) keep(account string, learned *memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
 		m.all = map[string]*memory{}
 	}
-	if m.all[account] == nil {
-		m.all[account] = newMemory()
-	}
-	return m.all[account]
+	m.all[account] = learned
 }
 
 func (m *memories) forget(account string) {

@@ -2,9 +2,7 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,10 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -76,16 +72,11 @@ func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// stateLeft marks an account that is no longer in the organization.
-const stateLeft = "LEFT"
-
-// discoveryOwner is the field manager of what discovery writes.
-const discoveryOwner = client.FieldOwner("plumbline-discovery")
-
 // Reconcile reads the organization and brings the AWSAccounts into line with it.
 func (r *OrganizationReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	org := &v1alpha1.AWSOrganization{}
-	if err := r.Live.Get(ctx, req.NamespacedName, org); err != nil {
+	err := r.Live.Get(ctx, req.NamespacedName, org)
+	if err != nil || org.DeletionTimestamp != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	before := org.Status.DeepCopy()
@@ -95,16 +86,35 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if !equality.Semantic.DeepEqual(before, &org.Status) {
-		if err := r.Client.Status().Update(ctx, org); err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the organization's status: %w", err))
-		}
-		r.Record.Organization(org, before)
+	if stopped(ctx) || equality.Semantic.DeepEqual(before, &org.Status) {
+		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	if err := r.write(ctx, org); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the organization's status: %w", err))
+	}
+	r.Record.Organization(org, before)
 	return ctrl.Result{RequeueAfter: wait}, nil
 }
 
-// discoveryRetry is how soon a discovery that AWS refused is tried again.
+// write updates the status; where the object has changed meanwhile, the same status is written to what it is now: AWS is not
+// asked twice.
+func (r *OrganizationReconciler) write(ctx context.Context, org *v1alpha1.AWSOrganization) error {
+	latest := org.DeepCopy()
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		latest.Status = org.Status
+		err := r.Client.Status().Update(ctx, latest)
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		if getErr := r.Live.Get(ctx, client.ObjectKeyFromObject(org), latest); getErr != nil {
+			return getErr
+		}
+		return err
+	})
+}
+
+// discoveryRetry is how soon a discovery that AWS refused is tried again, and how soon an organization that is one too many
+// looks whether it is the only one by now.
 const discoveryRetry = time.Minute
 
 // discover does the work and says when to come back. Errors are of the API server only.
@@ -116,29 +126,28 @@ func (r *OrganizationReconciler) discover(ctx context.Context, org *v1alpha1.AWS
 	if first.UID != org.UID {
 		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonOneOrganizationOnly,
 			"there can be one AWSOrganization in a cluster, and "+first.Name+" is older; delete one of them")
-		return 0, nil
+		return discoveryRetry, nil
 	}
 	from, read, err := r.readOrganization(ctx, org)
 	if err != nil {
 		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDiscoveryFailed, whyNoDiscovery(err))
 		return discoveryRetry, nil
 	}
-	r.Directory.replace(read.Members)
-	accounts := &v1alpha1.AWSAccountList{}
+	accounts := &metav1.PartialObjectMetadataList{}
+	accounts.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AWSAccountList"))
 	if err := r.Live.List(ctx, accounts); err != nil {
 		return 0, fmt.Errorf("listing accounts: %w", err)
 	}
-	wanted := wantedMembers(org.Spec.Discovery, read.Members)
-	vanished := vanishedAccounts(org.Name, accounts.Items, read.Members)
-	if why := refuse(org, read, accounts.Items, vanished); why != "" {
+	d := newDiscovery(org, from, read, accounts.Items)
+	if why := d.refuse(); why != "" {
 		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDiscoveryRefused, why)
 		return org.Spec.DiscoverEvery(), nil
 	}
-	problems, err := r.apply(ctx, org, from, wanted, vanished)
-	if err != nil {
+	r.Directory.replace(read.Members)
+	if err := r.apply(ctx, d); err != nil {
 		return 0, err
 	}
-	report(org, read, wanted, len(vanished), problems, c)
+	d.report(c)
 	return org.Spec.DiscoverEvery(), nil
 }
 
@@ -157,27 +166,46 @@ func (r *OrganizationReconciler) readOrganization(ctx context.Context, org *v1al
 }
 
 func whyNoDiscovery(err error) string {
-	if errors.Is(err, cloud.ErrWrongAccount) {
-		return control.Bounded(err.Error(), 400)
-	}
 	_, message := control.Explain(err)
 	return "the organization cannot be read: " + message
 }
 
-// wantedMembers are the members that discovery takes in.
-func wantedMembers(d v1alpha1.Discovery, all []cloud.Member) []cloud.Member {
-	return slices.DeleteFunc(slices.Clone(all), func(m cloud.Member) bool {
-		id := v1alpha1.AccountID(m.ID)
-		return slices.Contains(d.Exclude, id) || len(d.Include) > 0 && !slices.Contains(d.Include, id)
-	})
+// discovery is one reading of the organization, beside the accounts that are known.
+type discovery struct {
+	org  *v1alpha1.AWSOrganization
+	from cloud.Account
+	read *cloud.Organization
+	// known are the AWSAccounts that there are, by id.
+	known map[string]*metav1.PartialObjectMetadata
+	// wanted are the members that are taken in, vanished the accounts that discovery once took in and that the organization no
+	// longer has.
+	wanted   []cloud.Member
+	vanished []*metav1.PartialObjectMetadata
+	// problems is what could not be written: because others own it, because it is no legal label or no account.
+	problems []string
 }
 
-// vanishedAccounts are the accounts that discovery once took in, and that the organization no longer has.
-func vanishedAccounts(org string, known []v1alpha1.AWSAccount, members []cloud.Member) []v1alpha1.AWSAccount {
-	return slices.DeleteFunc(slices.Clone(known), func(a v1alpha1.AWSAccount) bool {
-		return a.Labels[v1alpha1.LabelOrganization] != org ||
-			slices.ContainsFunc(members, func(m cloud.Member) bool { return m.ID == a.Name })
-	})
+func newDiscovery(org *v1alpha1.AWSOrganization, from cloud.Account, read *cloud.Organization, accounts []metav1.PartialObjectMetadata) *discovery {
+	d := &discovery{org: org, from: from, read: read, known: map[string]*metav1.PartialObjectMetadata{}}
+	member := map[string]bool{}
+	for _, m := range read.Members {
+		member[m.ID] = true
+		switch id := v1alpha1.AccountID(m.ID); {
+		case !accountID.MatchString(m.ID):
+			d.problems = append(d.problems, control.Bounded(m.ID, 32)+" (no account id)")
+		case slices.Contains(org.Spec.Discovery.Exclude, id), len(org.Spec.Discovery.Include) > 0 && !slices.Contains(org.Spec.Discovery.Include, id):
+		default:
+			d.wanted = append(d.wanted, m)
+		}
+	}
+	for i := range accounts {
+		a := &accounts[i]
+		d.known[a.Name] = a
+		if a.Labels[v1alpha1.LabelOrganization] == org.Name && !member[a.Name] {
+			d.vanished = append(d.vanished, a)
+		}
+	}
+	return d
 }
 
 // What may vanish at once before discovery believes in a mistake rather than in the list.
@@ -186,192 +214,54 @@ const (
 	maxVanishedPercent = 2
 )
 
-// refuse says why the list is not to be acted on: it is empty, of another organization, or too many accounts would be gone.
-func refuse(org *v1alpha1.AWSOrganization, read *cloud.Organization, known, vanished []v1alpha1.AWSAccount) string {
-	if len(read.Members) == 0 {
+// refuse says why the list is not to be acted on: it is empty, of another organization, not whole, or too many accounts
+// would be gone.
+func (d *discovery) refuse() string {
+	declared := string(d.org.Spec.ManagementAccount)
+	switch {
+	case len(d.read.Members) == 0:
 		return "AWS Organizations listed no account at all; nothing was changed — check that readFrom is the management account or a delegated administrator"
+	case d.read.ManagementAccount != declared:
+		return fmt.Sprintf("the organization that was read has the management account %q, and spec says %s; nothing was changed — mend managementAccount or readFrom",
+			control.Bounded(d.read.ManagementAccount, 32), declared)
+	case !slices.ContainsFunc(d.read.Members, func(m cloud.Member) bool { return m.ID == declared }):
+		return "the list of accounts lacks the management account " + declared + ", so it is not whole; nothing was changed"
 	}
-	if read.ManagementAccount != "" && read.ManagementAccount != string(org.Spec.ManagementAccount) {
-		return "the organization that was read has the management account " + read.ManagementAccount + ", and spec says " +
-			string(org.Spec.ManagementAccount) + "; nothing was changed — mend managementAccount or readFrom"
+	present, newly := 0, 0
+	for _, a := range d.known {
+		if a.Labels[v1alpha1.LabelOrganization] == d.org.Name && a.Annotations[v1alpha1.AnnotationState] != stateLeft {
+			present++
+		}
 	}
-	newly := slices.DeleteFunc(slices.Clone(vanished), func(a v1alpha1.AWSAccount) bool {
-		return a.Annotations[v1alpha1.AnnotationState] == stateLeft
-	})
-	if len(newly) > maxVanished && len(newly)*100 > len(known)*maxVanishedPercent {
+	for _, a := range d.vanished {
+		if a.Annotations[v1alpha1.AnnotationState] != stateLeft {
+			newly++
+		}
+	}
+	if newly > maxVanished && newly*100 > present*maxVanishedPercent {
 		return fmt.Sprintf("%d of %d accounts would have left at once; nothing was changed — if they did leave, delete their AWSAccounts by hand",
-			len(newly), len(known))
+			newly, present)
 	}
 	return ""
 }
 
-// apply writes the metadata of every account. It returns what could not be written because others own it or because a tag
-// is no label.
-func (r *OrganizationReconciler) apply(ctx context.Context, org *v1alpha1.AWSOrganization, from cloud.Account, wanted []cloud.Member, vanished []v1alpha1.AWSAccount) ([]string, error) {
-	var problems []string
-	for _, m := range wanted {
-		labels := map[string]string{v1alpha1.LabelOrganization: org.Name}
-		for _, ou := range m.OUs {
-			labels[v1alpha1.LabelOUPrefix+ou] = ""
-		}
-		tagged, notes := r.tagLabels(ctx, org, from, m)
-		maps.Copy(labels, tagged)
-		problems = append(problems, notes...)
-		annotations := map[string]string{
-			v1alpha1.AnnotationName: control.Bounded(m.Name, 256), v1alpha1.AnnotationOUPath: control.Bounded(m.Path, 1024),
-			v1alpha1.AnnotationState: m.State,
-		}
-		if !m.JoinedAt.IsZero() {
-			annotations[v1alpha1.AnnotationJoinedAt] = m.JoinedAt.UTC().Format(time.RFC3339)
-		}
-		note, err := r.applyOne(ctx, m.ID, labels, annotations)
-		if err != nil {
-			return nil, err
-		}
-		problems = append(problems, note...)
-	}
-	for _, a := range vanished {
-		labels := map[string]string{v1alpha1.LabelOrganization: org.Name}
-		annotations := map[string]string{v1alpha1.AnnotationState: stateLeft}
-		for _, kept := range []string{v1alpha1.AnnotationName, v1alpha1.AnnotationJoinedAt} {
-			if v := a.Annotations[kept]; v != "" {
-				annotations[kept] = v
-			}
-		}
-		note, err := r.applyOne(ctx, a.Name, labels, annotations)
-		if err != nil {
-			return nil, err
-		}
-		problems = append(problems, note...)
-	}
-	return problems, nil
-}
-
-// applyOne applies one account's metadata. What somebody else owns is left to them and noted.
-func (r *OrganizationReconciler) applyOne(ctx context.Context, id string, labels, annotations map[string]string) ([]string, error) {
-	u := &unstructured.Unstructured{Object: map[string]any{}}
-	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AWSAccount"))
-	u.SetName(id)
-	u.SetLabels(labels)
-	u.SetAnnotations(annotations)
-	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), discoveryOwner)
-	if !apierrors.IsConflict(err) {
-		if err != nil {
-			return nil, fmt.Errorf("applying account %s: %w", id, err)
-		}
-		return nil, nil
-	}
-	// Leave out, once, what others own; the rest is still ours to write.
-	notes := dropOwned(err, labels, annotations, id)
-	u.SetLabels(labels)
-	u.SetAnnotations(annotations)
-	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), discoveryOwner)
-	if err != nil && !apierrors.IsConflict(err) {
-		return nil, fmt.Errorf("applying account %s: %w", id, err)
-	}
-	return notes, nil
-}
-
-// dropOwned takes the labels and annotations out that the conflict names.
-func dropOwned(err error, labels, annotations map[string]string, id string) []string {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) || status.Status().Details == nil {
-		return []string{id}
-	}
-	var notes []string
-	for _, cause := range status.Status().Details.Causes {
-		for _, m := range []map[string]string{labels, annotations} {
-			for k := range m {
-				if strings.HasSuffix(cause.Field, "."+k) || strings.Contains(cause.Field, `"`+k+`"`) {
-					delete(m, k)
-					notes = append(notes, id+": "+k)
-				}
-			}
-		}
-	}
-	return notes
-}
-
 // report writes what discovery found into the organization's status.
-func report(org *v1alpha1.AWSOrganization, read *cloud.Organization, wanted []cloud.Member, left int, problems []string, c conditions) {
-	s := &org.Status
-	s.OrganizationID = read.ID
-	s.Accounts, s.Suspended, s.Left = 0, 0, int32(left) //nolint:gosec // an organization has at most 50,000 accounts
-	for _, m := range wanted {
+func (d *discovery) report(c conditions) {
+	s := &d.org.Status
+	s.OrganizationID = d.read.ID
+	s.Accounts, s.Suspended, s.Left = 0, 0, int32(len(d.vanished)) //nolint:gosec // an organization has at most 50,000 accounts
+	for _, m := range d.wanted {
 		if m.State == "ACTIVE" {
 			s.Accounts++
 		} else {
 			s.Suspended++
 		}
 	}
-	if at := s.LastDiscoveredTime; at == nil || c.now.Sub(at.Time) >= org.Spec.DiscoverEvery()/2 {
+	if at := s.LastDiscoveredTime; at == nil || c.now.Sub(at.Time) >= d.org.Spec.DiscoverEvery()/2 {
 		s.LastDiscoveredTime = &metav1.Time{Time: c.now.UTC().Truncate(time.Second)}
 	}
-	c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, fmt.Sprintf("%d accounts were discovered", len(wanted)))
-	slices.Sort(problems)
-	c.only(len(problems) > 0, v1alpha1.ConditionLabelConflict, v1alpha1.ReasonOwnedByOthers,
-		"not written, because somebody else owns it or because it is no legal label: "+strings.Join(problems[:min(len(problems), 10)], ", "))
-	if len(problems) == 0 {
-		meta.RemoveStatusCondition(c.all, v1alpha1.ConditionLabelConflict)
-	}
-}
-
-// tagCache holds the accounts' tags for a day.
-type tagCache struct {
-	mu   sync.Mutex
-	tags map[string]tagEntry
-}
-
-type tagEntry struct {
-	tags map[string]string
-	at   time.Time
-}
-
-const tagsMaxAge = 24 * time.Hour
-
-// tagLabels are the labels that an account's AWS tags become, and what could not become one. Where tags cannot be read, the
-// ones read last stand.
-func (r *OrganizationReconciler) tagLabels(ctx context.Context, org *v1alpha1.AWSOrganization, from cloud.Account, m cloud.Member) (map[string]string, []string) {
-	if len(org.Spec.TagLabels) == 0 || m.State != "ACTIVE" {
-		return nil, nil
-	}
-	var notes []string
-	tags, err := r.accountTags(ctx, from, m.ID)
-	if err != nil {
-		_, message := control.Explain(err)
-		notes = append(notes, m.ID+": tags: "+control.Bounded(message, 120))
-	}
-	labels := map[string]string{}
-	for _, key := range org.Spec.TagLabels {
-		value, ok := tags[key]
-		if !ok {
-			continue
-		}
-		if len(validation.IsValidLabelValue(value)) > 0 {
-			notes = append(notes, m.ID+": tag "+key)
-			continue
-		}
-		labels[key] = value
-	}
-	return labels, notes
-}
-
-func (r *OrganizationReconciler) accountTags(ctx context.Context, from cloud.Account, id string) (map[string]string, error) {
-	r.tags.mu.Lock()
-	known, ok := r.tags.tags[id]
-	r.tags.mu.Unlock()
-	if ok && r.Clock().Sub(known.at) < tagsMaxAge {
-		return known.tags, nil
-	}
-	tags, err := r.Tags(ctx, from, id)
-	if err != nil {
-		return known.tags, err
-	}
-	r.tags.mu.Lock()
-	defer r.tags.mu.Unlock()
-	if r.tags.tags == nil {
-		r.tags.tags = map[string]tagEntry{}
-	}
-	r.tags.tags[id] = tagEntry{tags, r.Clock()}
-	return tags, nil
+	c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, fmt.Sprintf("%d accounts were discovered", len(d.wanted)))
+	slices.Sort(d.problems)
+	c.only(len(d.problems) > 0, v1alpha1.ConditionLabelConflict, v1alpha1.ReasonOwnedByOthers,
+		"not written, because somebody else owns it or because it is not legal: "+strings.Join(d.problems[:min(len(d.problems), 10)], ", "))
 }

@@ -1,7 +1,8 @@
 package controllers
 
 import (
-	"hash/fnv"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -25,8 +26,10 @@ type world struct {
 	organization *v1alpha1.AWSOrganizationSpec
 	baselines    []declared
 	exceptions   []*v1alpha1.BaselineException
-	// enabled are the regions enabled in the account.
+	// enabled are the regions enabled in the account. Where they could not be read, regionsErr says why, and those read last
+	// stand in.
 	enabled     []string
+	regionsErr  error
 	memory      *memory
 	allowWrites bool
 	// recheck makes every check due: the account could not be entered before.
@@ -50,9 +53,14 @@ type row struct {
 	revision, exceptions string
 	token                string
 	unknownRegions       []string
-	checks               []check
-	overridden           int32
-	overriddenBy         string
+	// open are the selected regions that are not denied; regional is true when checks of regions are declared.
+	open     []string
+	regional bool
+	checks   []check
+	// covered identifies the checks, as covering makes it.
+	covered      string
+	overridden   int32
+	overriddenBy string
 	// stored is the row as the account's status has it; nil when it has none.
 	stored *v1alpha1.AccountBaseline
 }
@@ -63,9 +71,10 @@ func (r *row) key() string { return r.kind + "/" + r.name }
 type check struct {
 	id   checkID
 	task engine.Task
-	// known is true when it was observed at today's revision; at is when.
-	known bool
-	at    time.Time
+	// known is true when it was observed at today's revision; at is when, exceptions which were obeyed.
+	known      bool
+	at         time.Time
+	exceptions string
 	// due is when it must be observed again; not after now means now.
 	due time.Time
 }
@@ -110,40 +119,42 @@ func (w world) row(d declared, active []*v1alpha1.BaselineException, claimed map
 		kind: d.kind.Name, name: d.object.GetName(), spec: spec, unknownRegions: unknown, stored: w.storedRow(d),
 		revision: revisionOf(d.kind, d.object), token: d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 	}
-	var ids []string
-	var open []string // regions that are not denied
 	for _, region := range regions {
 		if w.isDenied(region) {
 			denied[region] = true
 		} else {
-			open = append(open, region)
+			r.open = append(r.open, region)
 		}
 	}
-	concerned := false
+	var ids []string
 	for _, b := range d.kind.Controls(d.object) {
-		if !concerns(w.organization, spec, b, w.account) {
-			continue
-		}
-		concerned = true
-		ids = append(ids, b.ID)
-		for _, region := range regionsOf(b, open) {
-			claim := d.kind.Name + " " + b.ID + " " + region
-			if winner, taken := claimed[claim]; taken {
-				r.overridden++
-				r.overriddenBy = winner
-				continue
-			}
-			claimed[claim] = r.name
-			r.checks = append(r.checks, check{id: checkID{r.key(), b.ID, region}, task: w.task(&r, b, region, open)})
+		if concerns(w.organization, spec, b, w.account) {
+			ids = append(ids, b.ID)
+			r.regional = r.regional || b.Scope == control.Region
+			w.claim(&r, b, claimed)
 		}
 	}
-	r.exceptions = exceptionsHash(active, ids, w.account)
+	r.exceptions, r.covered = exceptionsHash(active, ids, w.account), r.covering()
 	for i := range r.checks {
 		c := &r.checks[i]
-		c.task.Excused = excuse(active, c.task.Control.Meta, c.id.region, w.account)
+		c.task.Excused = excuse(active, c.task.Control.Meta, c.id.Region, w.account)
 		w.schedule(&r, c)
 	}
-	return r, concerned
+	return r, len(ids) > 0
+}
+
+// claim gives the row the control's checks, but those that a baseline with precedence has claimed.
+func (w world) claim(r *row, b control.Bound, claimed map[string]string) {
+	for _, region := range regionsOf(b, r.open) {
+		claim := r.kind + " " + b.ID + " " + region
+		if winner, taken := claimed[claim]; taken {
+			r.overridden++
+			r.overriddenBy = winner
+			continue
+		}
+		claimed[claim] = r.name
+		r.checks = append(r.checks, check{id: checkID{Baseline: r.key(), Control: b.ID, Region: region}, task: w.task(r, b, region)})
+	}
 }
 
 // regionsOf are the regions of a control's checks: those selected, or global.
@@ -171,13 +182,13 @@ func (w world) isDenied(region string) bool {
 	return ok && w.now.Sub(since) < deniedFor
 }
 
-func (w world) task(r *row, b control.Bound, region string, regions []string) engine.Task {
-	id := checkID{r.key(), b.ID, region}
+func (w world) task(r *row, b control.Bound, region string) engine.Task {
+	id := checkID{Baseline: r.key(), Control: b.ID, Region: region}
 	return engine.Task{
-		Control: b, Baseline: r.key(), Region: region, Regions: regions,
+		Control: b, Baseline: r.key(), Region: region, Regions: r.open,
 		Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
 		Hold:  w.hold(r.spec, b),
-		Looks: func(resource string) int { return w.memory.looks[changedResource{id, resource}] },
+		Looks: func(drift string) int { return w.memory.looks[changedResource{id, drift}] },
 	}
 }
 
@@ -214,112 +225,27 @@ func (w world) enforceFrom() time.Time {
 	return joinedAt(w.account).Add(w.organization.EnforceAfter())
 }
 
-// schedule works out whether the check is known at today's revision and when it is due.
-func (w world) schedule(r *row, c *check) {
-	s, seen := w.memory.seen[c.id]
-	switch {
-	case seen && s.revision == r.revision:
-		c.known, c.at = true, s.at
-	case r.covers(c):
-		c.known, c.at = true, r.storedTime(c.task.Control.PerResource)
-		s = sight{at: c.at, exceptions: r.stored.Exceptions, retry: w.storedRetry(c)}
-	default:
-		return // never looked at: due at once
+// covering identifies the row's checks: which controls in which regions, and the regions in which those that are of no one
+// region look.
+func (r *row) covering() string {
+	lines := slices.Clone(r.open)
+	for _, c := range r.checks {
+		lines = append(lines, c.id.Control+"/"+c.id.Region)
 	}
-	if w.recheck || s.exceptions != r.exceptions || c.at.Before(w.asked(r)) || w.released(r, c) {
-		return
-	}
-	every := r.spec.ObserveEvery(c.task.Control.PerResource)
-	c.due = c.at.Add(every - jitter(w.account.Name, every))
-	if !s.retry.IsZero() && s.retry.Before(c.due) {
-		c.due = s.retry
-	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:])[:12]
 }
 
-// covers says whether the stored row stands for the check at today's revision.
-func (r *row) covers(c *check) bool {
-	return r.stored != nil && r.stored.Revision == r.revision && slices.Contains(r.stored.Regions, c.id.region) &&
-		!r.storedTime(c.task.Control.PerResource).IsZero()
-}
-
-func (r *row) storedTime(perResource bool) time.Time {
-	at := r.stored.LastObservedTime
-	if perResource {
-		at = r.stored.ResourcesObservedTime
-	}
-	if at == nil {
-		return time.Time{}
-	}
-	return at.Time
-}
-
-// asked is since when somebody has asked for a new look, at the account or at the baseline; zero: nobody has.
-func (w world) asked(r *row) time.Time {
-	account := w.memory.request("", w.account.Annotations[v1alpha1.AnnotationReconcileRequestedAt], w.account.Status.LastHandledReconcileAt, w.now)
-	handled := ""
-	if r.stored != nil {
-		handled = r.stored.HandledReconcileAt
-	}
-	baseline := w.memory.request(r.key(), r.token, handled, w.now)
-	if baseline.After(account) {
-		return baseline
-	}
-	return account
-}
-
-// holdReasons are the reasons that a hold gives a drift.
-var holdReasons = []string{
-	v1alpha1.RowSuspended, v1alpha1.RowWritesDisabled, v1alpha1.RowManagementAccount, v1alpha1.RowNewAccount,
-}
-
-// released says whether a drift of the check was held back for a reason that holds no longer.
-func (w world) released(r *row, c *check) bool {
-	e := findControl(w.account.Status.Controls, c.id.control, r.key())
-	return e != nil && e.Drifted[c.id.region] > 0 && slices.Contains(holdReasons, e.Reason) && e.Reason != c.task.Hold.Reason
-}
-
-// unsettled are the reasons after which a check is looked at again soon.
-var unsettled = []string{
-	v1alpha1.RowSettling, v1alpha1.RowCapReached, v1alpha1.RowRemediationFailed, v1alpha1.RowRoleMissing, v1alpha1.RowWaiting,
-}
-
-// storedRetry stands in for a retry that a restart forgot.
-func (w world) storedRetry(c *check) time.Time {
-	e := findControl(w.account.Status.Controls, c.id.control, c.id.baseline)
-	if e == nil || e.Unknown[c.id.region] == 0 && !(e.Drifted[c.id.region] > 0 && slices.Contains(unsettled, e.Reason)) {
-		return time.Time{}
-	}
-	return c.at.Add(settleAfter)
-}
-
-func findControl(all []v1alpha1.AccountControl, id, baseline string) *v1alpha1.AccountControl {
-	for i := range all {
-		if all[i].Control == id && all[i].Baseline == baseline {
-			return &all[i]
+// all are the checks of the plan.
+func (p plan) all() []checkID {
+	var all []checkID
+	for _, r := range p.rows {
+		for _, c := range r.checks {
+			all = append(all, c.id)
 		}
 	}
-	return nil
-}
-
-// turns is when time alone next changes what is due: an exception begins or ends, or the account is old enough.
-func (w world) turns(p plan) time.Time {
-	var next time.Time
-	earliest := func(at time.Time) {
-		if at.After(w.now) && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	for _, x := range w.exceptions {
-		for _, r := range p.rows {
-			if slices.ContainsFunc(r.checks, func(c check) bool { return excusesIn(x, c.id.control, w.account) }) {
-				earliest(nextTurn(x, w.now))
-			}
-		}
-	}
-	if len(p.rows) > 0 {
-		earliest(w.enforceFrom())
-	}
-	return next
+	return all
 }
 
 // due are the tasks to run now, in list order.
@@ -335,22 +261,20 @@ func (p plan) due(now time.Time) []engine.Task {
 	return tasks
 }
 
-// next is when the plan must be looked at again.
-func (p plan) next() time.Time {
+// next is when the plan must be looked at again; zero when never. What is due already, because the pass had no time for it,
+// is due now.
+func (p plan) next(now time.Time) time.Time {
 	next := p.turns
 	for _, r := range p.rows {
 		for _, c := range r.checks {
-			if next.IsZero() || c.due.Before(next) {
-				next = c.due
+			due := c.due
+			if due.Before(now) {
+				due = now
+			}
+			if next.IsZero() || due.Before(next) {
+				next = due
 			}
 		}
 	}
 	return next
-}
-
-// jitter spreads the accounts over a tenth of an interval by their id, the same after every restart.
-func jitter(account string, every time.Duration) time.Duration {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(account)) // never fails
-	return time.Duration(uint64(every/10) * uint64(h.Sum32()%1000) / 1000)
 }

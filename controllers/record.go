@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -154,39 +156,60 @@ func (r *Record) event(about runtime.Object, eventType, reason, action, note str
 // Transitions tells what changed in an account: its state, and which controls drifted or hold again.
 func (r *Record) Transitions(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWSAccountStatus) {
 	if before.State != after.State {
-		eventType, note := corev1.EventTypeNormal, fmt.Sprintf("%s -> %s", before.State, after.State)
+		eventType := corev1.EventTypeNormal
 		if after.State == v1alpha1.AccountDrifted || after.State == v1alpha1.AccountUnreachable {
 			eventType = corev1.EventTypeWarning
 		}
-		if c := findCondition(after.Conditions, v1alpha1.ConditionCompliant); c != nil {
-			note += ": " + c.Message
-		}
-		if c := findCondition(after.Conditions, v1alpha1.ConditionReachable); c != nil && c.Status != metav1.ConditionTrue {
-			note += "; " + c.Message
-		}
-		r.event(a, eventType, string(after.State), "Observe", note)
+		r.event(a, eventType, string(after.State), "Observe", stateNote(before, after))
 	}
-	was, is := driftedControls(before), driftedControls(after)
-	for id, reason := range is {
-		if _, known := was[id]; !known {
-			r.event(a, corev1.EventTypeWarning, "ControlDrifted", id, id+" has drifted ("+reason+"); see status.drift")
+	was, is := drifted(before), drifted(after)
+	for _, id := range slices.Sorted(maps.Keys(is)) {
+		if was[id] == nil {
+			r.event(a, corev1.EventTypeWarning, "ControlDrifted", id, id+" has drifted ("+is[id].Reason+"); see status.drift")
 		}
 	}
-	for id := range was {
-		if _, still := is[id]; !still && after.State != v1alpha1.AccountUnreachable {
-			r.event(a, corev1.EventTypeNormal, "ControlSettled", id, id+" has no drift any more")
+	for _, id := range slices.Sorted(maps.Keys(was)) {
+		if is[id] == nil && settled(was[id], after) {
+			note := id + " has no drift any more"
+			if now := findControl(after.Controls, id, was[id].Baseline); now != nil && len(now.Excepted) > 0 {
+				note += "; what departs is excused"
+			}
+			r.event(a, corev1.EventTypeNormal, "ControlSettled", id, note)
 		}
 	}
 }
 
-func driftedControls(s *v1alpha1.AWSAccountStatus) map[string]string {
-	all := map[string]string{}
-	for _, c := range s.Controls {
-		if len(c.Drifted) > 0 {
-			all[c.Control] = c.Reason
+func stateNote(before, after *v1alpha1.AWSAccountStatus) string {
+	note := fmt.Sprintf("%s -> %s", before.State, after.State)
+	if c := findCondition(after.Conditions, v1alpha1.ConditionCompliant); c != nil {
+		note += ": " + c.Message
+	}
+	if c := findCondition(after.Conditions, v1alpha1.ConditionReachable); c != nil && c.Status != metav1.ConditionTrue {
+		note += "; " + c.Message
+	}
+	return note
+}
+
+// drifted are the entries of controls that have drifted, by the control's id.
+func drifted(s *v1alpha1.AWSAccountStatus) map[string]*v1alpha1.AccountControl {
+	all := map[string]*v1alpha1.AccountControl{}
+	for i := range s.Controls {
+		if c := &s.Controls[i]; len(c.Drifted) > 0 {
+			all[c.Control] = c
 		}
 	}
 	return all
+}
+
+// settled says whether a control that had drifted was seen to hold: it is still to be looked at, and nothing of it is
+// unknown.
+func settled(was *v1alpha1.AccountControl, after *v1alpha1.AWSAccountStatus) bool {
+	if now := findControl(after.Controls, was.Control, was.Baseline); now != nil && len(now.Unknown) > 0 {
+		return false
+	}
+	worked := findCondition(after.Conditions, v1alpha1.ConditionReachable)
+	return worked != nil && worked.Status == metav1.ConditionTrue && findCondition(after.Conditions, v1alpha1.ConditionReconciling) == nil &&
+		slices.ContainsFunc(after.Baselines, func(b v1alpha1.AccountBaseline) bool { return b.Kind+"/"+b.Name == was.Baseline })
 }
 
 // Account notes when an account was last observed.
@@ -267,7 +290,7 @@ func SlimAccount(o any) (any, error) {
 		return o, nil
 	}
 	a.ManagedFields = nil
-	a.Status.Drift, a.Status.Conditions, a.Status.Regions = nil, nil, nil
+	a.Status.Drift, a.Status.Conditions = nil, nil
 	for i := range a.Status.Controls {
 		c := &a.Status.Controls[i]
 		c.Message, c.NotApplicable, c.Failed = "", nil, nil

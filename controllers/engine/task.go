@@ -12,6 +12,10 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
+// CheckID names a check within an account: the baseline that declares it ("S3Baseline/organization"), its control and its
+// region.
+type CheckID struct{ Baseline, Control, Region string }
+
 // Task is one check that is due.
 type Task struct {
 	// Control is the control with its baseline's settings.
@@ -34,6 +38,9 @@ type Task struct {
 	Looks func(drift string) int
 }
 
+// ID names the check.
+func (t Task) ID() CheckID { return CheckID{t.Baseline, t.Control.ID, t.Region} }
+
 // RowExcepted is the reason of a departure that an exception excuses.
 const RowExcepted = "Excepted"
 
@@ -49,12 +56,15 @@ type Result struct {
 	Took time.Duration
 	// Findings are judged: each says why it stands. Nothing in it means compliant.
 	Findings []Judged
-	// Skipped is true when the task was not begun before the pass ended; it is still due.
+	// Skipped is true when the task was not begun, or not ended, before the pass was over; it is still due.
 	Skipped bool
-	// Denied is true when a service control policy refuses the region as such.
-	Denied bool
-	// Changed is the number of changes made.
+	// Refused is true when a service control policy refused the whole question, Denied when it refuses the region as such.
+	Refused, Denied bool
+	// Changed is the number of changes tried.
 	Changed int
+
+	// blind is true when the whole question failed: nothing is known of any resource.
+	blind bool
 }
 
 // Judged is a finding with what is to become of it.
@@ -66,6 +76,9 @@ type Judged struct {
 	Failed bool
 	// Looks is how often it was looked at since it was changed; 0 when no change is being waited for.
 	Looks int
+
+	// due is true for a departure that may be put right now and was not yet.
+	due bool
 }
 
 // awsRegion is the region of AWS that the task runs in.
@@ -76,37 +89,45 @@ func (t Task) awsRegion(partition string) string {
 	return t.Region
 }
 
-// judge says why a finding stands and whether it is to be put right now.
-func (t Task) judge(f control.Finding) (Judged, bool) {
+// judge says why a finding stands, and whether it is to be put right now.
+func (t Task) judge(f control.Finding) Judged {
 	j := Judged{Finding: f}
 	if f.Outcome != control.Departs {
-		return j, false
+		return j
 	}
 	if t.Excused != nil && !t.Control.NotExcusable {
-		j.Excepted = t.Excused(f.Resource)
+		if j.Excepted = t.Excused(f.Resource); j.Excepted != "" {
+			return j.because(RowExcepted, "excused by the exception "+j.Excepted)
+		}
 	}
-	risk := t.Control.RiskOf(f.Drift)
-	switch {
-	case j.Excepted != "":
-		return j.because(RowExcepted, "excused by the exception "+j.Excepted), false
-	case risk == control.ReportOnly:
-		return j.because(orElse(f.Reason, v1alpha1.RowReportOnly), orElse(f.Message, "Plumbline does not change this; see "+t.Control.ID+" in docs/controls.md")), false
-	case t.Hold.Reason == v1alpha1.RowSuspended:
-		return j.because(t.Hold.Reason, t.Hold.Message), false
-	case t.Mode != v1alpha1.ModeEnforce:
-		return j.because(v1alpha1.RowAudit, with("would be changed with mode: Enforce ("+risk.String()+")", f.Message)), false
-	case t.needsApproval(f.Drift, risk):
-		return j.because(v1alpha1.RowAwaitingApproval, with(t.proposal(f.Drift, risk), f.Message)), false
-	case t.Hold.Reason != "":
-		return j.because(t.Hold.Reason, t.Hold.Message), false
+	if reason, message := t.heldBack(f); reason != "" {
+		return j.because(reason, message)
 	}
 	if t.Looks != nil {
 		if j.Looks = t.Looks(j.ID()); j.Looks > 0 && j.Looks < looksUntilFailed {
 			// It was changed a moment ago; AWS may not show it yet. Looking again is all that is needed.
-			return j.settling(), false
+			return j.settling()
 		}
 	}
-	return j, true
+	j.due, j.Looks = true, 0
+	return j
+}
+
+// heldBack says why a departure is not put right; nothing when it may be.
+func (t Task) heldBack(f control.Finding) (reason, message string) {
+	risk := t.Control.RiskOf(f.Drift)
+	switch {
+	case risk == control.ReportOnly:
+		return orElse(f.Reason, v1alpha1.RowReportOnly),
+			orElse(f.Message, "Plumbline does not change this; see "+t.Control.ID+" in docs/controls.md")
+	case t.Hold.Reason == v1alpha1.RowSuspended:
+		return t.Hold.Reason, t.Hold.Message
+	case t.Mode != v1alpha1.ModeEnforce:
+		return v1alpha1.RowAudit, with("would be changed with mode: Enforce ("+risk.String()+")", f.Message)
+	case t.needsApproval(f.Drift, risk):
+		return v1alpha1.RowAwaitingApproval, with(t.proposal(f.Drift, risk), f.Message)
+	}
+	return t.Hold.Reason, t.Hold.Message
 }
 
 // needsApproval is the table of design: Risk is the change's, and a change that weakens security needs one in every mode.
@@ -163,7 +184,7 @@ func with(message, more string) string {
 }
 
 func (j Judged) because(reason, message string) Judged {
-	j.Reason, j.Message = reason, message
+	j.Reason, j.Message, j.due = reason, message, false
 	return j
 }
 

@@ -1,0 +1,148 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// enter opens a session for the account. Nothing is called yet. That an administrator cannot be entered keeps nobody from
+// entering the account: it is the answer of whatever asks for the administrator.
+func (r *AccountReconciler) enter(ctx context.Context, org *v1alpha1.AWSOrganization, a *v1alpha1.AWSAccount) (*cloud.Session, error) {
+	entry, err := r.Entry(org, a.Name, a.Spec.Roles)
+	if err != nil {
+		return nil, err
+	}
+	admins := map[string]cloud.Account{}
+	known := administrators(&org.Spec)
+	known["management"] = string(org.Spec.ManagementAccount)
+	for service, id := range known {
+		// An administrator's own AWSAccount may name other roles than the organization's.
+		roles := v1alpha1.AccountRoles{}
+		var admin v1alpha1.AWSAccount
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: id}, &admin); err == nil {
+			roles = admin.Spec.Roles
+		}
+		if admins[service], err = r.Entry(org, id, roles); err != nil {
+			admins[service] = cloud.Account{ID: id, Problem: err.Error()}
+		}
+	}
+	return r.Cloud.Session(entry, admins), nil
+}
+
+// Entry says how an account is entered: its own roles, else the organization's.
+func (r *AccountReconciler) Entry(org *v1alpha1.AWSOrganization, id string, own v1alpha1.AccountRoles) (cloud.Account, error) {
+	partition := org.Spec.PartitionOrDefault()
+	arn := func(name string) string { return "arn:" + partition + ":iam::" + id + ":role/" + name }
+	a := cloud.Account{
+		ID: id, Partition: partition, ExternalID: org.Spec.Roles.ExternalID,
+		AuditRole: own.Audit, EnforceRole: own.Enforce,
+	}
+	if a.EnforceRole == "" {
+		a.EnforceRole = arn(org.Spec.Roles.EnforceOrDefault())
+	}
+	switch {
+	case own.AuditFromACK && r.ACKRole == nil:
+		return a, errors.New("spec.roles.auditFromACK is set and the manager runs without --ack-role-account-map")
+	case own.AuditFromACK:
+		role, err := r.ACKRole(id)
+		if err != nil {
+			return a, fmt.Errorf("looking up the account in ack-role-account-map: %w", err)
+		}
+		a.AuditRole = role
+	case a.AuditRole == "":
+		a.AuditRole = arn(org.Spec.Roles.AuditOrDefault())
+	}
+	return a, nil
+}
+
+// mustCall says whether this pass has to call AWS: when something is due, or when it is not known whether the account can be
+// entered and which regions it has.
+func (r *AccountReconciler) mustCall(w world) bool {
+	reachable := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReachable)
+	ready := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case reachable == nil, reachable.Status != "True", reachable.ObservedGeneration != w.account.Generation, w.memory.unreachable > 0:
+		return true
+	case ready == nil, ready.Reason == v1alpha1.ReasonRegionsUnreadable, len(w.account.Status.Regions) == 0 && w.concerned():
+		return true
+	}
+	w.enabled = w.account.Status.Regions
+	return len(makePlan(w).due(w.now)) > 0
+}
+
+// unreachable writes that the account could not be entered, and tries again after a while that doubles up to 15 minutes.
+func (r *AccountReconciler) unreachable(ctx context.Context, w world, err error) (ctrl.Result, error) {
+	r.Engine.Release(w.account.Name)
+	r.Cloud.Forget(w.account.Name)
+	wait := min(time.Minute<<min(w.memory.unreachable, 10), 15*time.Minute)
+	w.memory.unreachable++
+	w.enabled = w.account.Status.Regions
+	if len(w.enabled) == 0 {
+		w.enabled = regionNames(w.organization.Regions)
+	}
+	p := makePlan(w)
+	return r.finish(ctx, w, w.now.Add(wait), func(w world) v1alpha1.AWSAccountStatus { return unreachableStatus(w, p, err) })
+}
+
+// regions are the account's enabled regions. Where they cannot be read, those read last stand in, or the organization's.
+func (r *AccountReconciler) regions(ctx context.Context, s *cloud.Session, w world, org *v1alpha1.AWSOrganization) ([]string, error) {
+	if !w.concerned() {
+		return w.account.Status.Regions, nil // nothing asks for them
+	}
+	enabled, _, err := r.Cloud.Regions(ctx, s, w.now)
+	if err == nil {
+		w.memory.unread = 0
+		return enabled, nil
+	}
+	w.memory.unread++
+	if len(w.account.Status.Regions) > 0 {
+		return w.account.Status.Regions, err
+	}
+	return regionNames(org.Spec.Regions), err
+}
+
+func regionNames(regions []v1alpha1.Region) []string {
+	var names []string
+	for _, r := range regions {
+		names = append(names, string(r))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// next is when the account is next to be looked at: when something is due, and soon where its regions could not be listed.
+func (w world) next(p plan) time.Time {
+	next := p.next(w.now)
+	if w.regionsErr == nil {
+		return next
+	}
+	retry := w.now.Add(min(retryFirst<<min(max(w.memory.unread-1, 0), 10), time.Hour))
+	if next.IsZero() || retry.Before(next) {
+		return retry
+	}
+	return next
+}
+
+func (r *AccountReconciler) facts(w world, org *v1alpha1.AWSOrganization) control.Facts {
+	entry, err := r.Entry(org, w.account.Name, w.account.Spec.Roles)
+	if err != nil {
+		entry = cloud.Account{} // entering would have failed already
+	}
+	member := r.Directory.member(w.account.Name)
+	return control.Facts{
+		OrganizationID: org.Status.OrganizationID, ManagementAccount: string(org.Spec.ManagementAccount),
+		Administrators: maps.Clone(administrators(&org.Spec)), Email: member.Email, JoinedAt: joinedAt(w.account),
+		AuditRole: entry.AuditRole, EnforceRole: entry.EnforceRole, ExternalID: entry.ExternalID,
+	}
+}

@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// observeAll looks at every task, side by side. What the pass has no time for any more is skipped, and stays due.
+func (r *run) observeAll(ctx context.Context) {
+	r.results = make([]Result, len(r.Tasks))
+	memo := control.NewMemo(ctx)
+	var g errgroup.Group
+	g.SetLimit(r.limits.Parallel)
+	for i, t := range r.Tasks {
+		g.Go(func() error {
+			if ctx.Err() != nil || r.clock().Sub(r.began) > r.limits.StartFor {
+				r.results[i] = Result{Task: t, Skipped: true}
+			} else {
+				r.results[i] = r.observe(ctx, t, memo, false)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return no errors
+}
+
+// observe looks once. An error becomes a finding for the whole check; so does a panic. What was cut short because the
+// manager is to stop says nothing: it is skipped.
+func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying bool) Result {
+	res := Result{Task: t, At: r.clock()}
+	found, err := r.look(ctx, t, memo, verifying)
+	for _, f := range found {
+		res.Findings = append(res.Findings, t.judge(f))
+	}
+	if err != nil {
+		res.Findings = append(res.Findings, Judged{Finding: control.Unreadable("", err)})
+		res.blind, res.Refused = true, control.IsDeniedBySCP(err)
+	}
+	if ctx.Err() != nil && res.Tally().Unknown > 0 {
+		return Result{Task: t, Skipped: true}
+	}
+	res.Took = r.clock().Sub(res.At)
+	return res
+}
+
+// look runs the control's Observe.
+func (r *run) look(ctx context.Context, t Task, memo *control.Memo, verifying bool) (found []control.Finding, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			found, err = nil, r.panicked(t, p)
+		}
+	}()
+	return t.Control.Observe(ctx, r.target(t, r.Reader, t.Control.Reads, memo, verifying))
+}
+
+// denyRegions settles in which regions a service control policy refuses everything: those where each planned check was
+// looked at and refused so, and one harmless call is refused as well. Elsewhere a refusal concerns single actions and stays
+// an unknown.
+func (r *run) denyRegions(ctx context.Context) {
+	open := map[string]int{} // planned checks that were not refused
+	for _, id := range r.Planned {
+		open[id.Region]++
+	}
+	refused := map[string]bool{}
+	for _, res := range r.results {
+		if res.Refused && res.Region != v1alpha1.GlobalRegion {
+			refused[res.Region] = true
+			open[res.Region]--
+		}
+	}
+	denied := map[string]bool{}
+	for region := range refused {
+		denied[region] = open[region] <= 0 && r.Reader.Denied(ctx, region)
+	}
+	for i := range r.results {
+		r.results[i].Denied = denied[r.results[i].Region] && !r.results[i].Skipped
+	}
+}

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// The pauses between two looks for a change: each twice as long as the one before.
+const (
+	firstPause   = 250 * time.Millisecond
+	longestPause = 4 * time.Second
+)
+
+// verify looks again at every control that changed something, until AWS shows the changes or the pass is over.
+func (r *run) verify(ctx context.Context) {
+	made := map[int][]Judged{} // by result: its findings right after the changes
+	for i, res := range r.results {
+		if res.Changed > 0 {
+			made[i] = res.Findings
+		}
+	}
+	for pause := firstPause; len(made) > 0; pause = min(2*pause, longestPause) {
+		open := false
+		for i := range r.results {
+			if was, changed := made[i]; changed && ctx.Err() == nil {
+				open = r.lookAgain(ctx, i, was) || open
+			}
+		}
+		if !open || r.clock().Sub(r.writing)+pause > r.limits.VerifyFor || !r.sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+// lookAgain observes one changed control and says whether it is worth looking once more: a change is not to be seen yet, or
+// nothing could be seen. was are its findings right after the changes. What failed stays failed, what was capped stays
+// capped.
+func (r *run) lookAgain(ctx context.Context, i int, was []Judged) bool {
+	after := r.observe(ctx, r.results[i].Task, control.NewMemo(ctx), true)
+	after.Changed, after.Refused = r.results[i].Changed, false
+	if after.Skipped || after.blind {
+		// What was changed is still waited for; that it could not be looked at stands beside it.
+		after.At, after.Skipped, after.Findings = r.results[i].At, false, append(was[:len(was):len(was)], after.Findings...)
+		r.results[i] = after
+		return true
+	}
+	before := map[string]Judged{}
+	for _, j := range was {
+		if j.Outcome == control.Departs {
+			before[j.ID()] = j
+		}
+	}
+	open := false
+	for k, j := range after.Findings {
+		if j.due { // otherwise no change of this pass is waited for
+			after.Findings[k] = j.seenAgain(before)
+			open = open || after.Findings[k].Reason == v1alpha1.RowSettling
+		}
+	}
+	if hidden := hiddenBy(after.Findings, was); len(hidden) > 0 {
+		after.Findings, open = append(after.Findings, hidden...), true
+	}
+	r.results[i] = after
+	return open
+}
+
+// hiddenBy are the changes that are waited for and whose resources could not be judged this time.
+func hiddenBy(found, was []Judged) []Judged {
+	unknown, seen := map[string]bool{}, map[string]bool{}
+	for _, j := range found {
+		if j.Outcome == control.Departs {
+			seen[j.ID()] = true
+		} else {
+			unknown[j.Resource] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(was), func(j Judged) bool {
+		return j.Reason != v1alpha1.RowSettling || !unknown[j.Resource] || seen[j.ID()]
+	})
+}
+
+// seenAgain is a finding that departs after the changes of a pass; before is what became of each then.
+func (j Judged) seenAgain(before map[string]Judged) Judged {
+	old, known := before[j.ID()]
+	if !known {
+		// Departs since this pass looked first: the next pass puts it right.
+		return j.because(v1alpha1.RowWaiting, "waited for the changes of this pass; made in the next")
+	}
+	j.Failed, j.Looks = old.Failed, old.Looks
+	return j.because(old.Reason, old.Message)
+}

@@ -1,0 +1,183 @@
+package controllers
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
+)
+
+const (
+	// settleAfter is when a check is looked at again whose change is not to be seen yet, waits for a cap, or for something
+	// that must come first.
+	settleAfter = time.Minute
+	// retryFirst is when a check that could not be told, or put right, is first tried again; each further try waits twice as
+	// long, up to the interval.
+	retryFirst = 5 * time.Minute
+	// afterChange is when a check is looked at again that waits for what may have been made in this very pass.
+	afterChange = 2 * time.Second
+	// longestWait bounds how long an account waits for a place among those that are changed.
+	longestWait = 16 * time.Minute
+	// suspectedFor is how long a region is not suspected again after all of its checks were made due for it.
+	suspectedFor = time.Hour
+)
+
+// remember takes what the results say into the account's memory and back into the plan, so that both know when each check
+// was last observed and is next due.
+func remember(w world, p *plan, results []engine.Result) {
+	fresh := freshOf(results)
+	changed := slices.ContainsFunc(results, func(r engine.Result) bool { return r.Changed > 0 })
+	for _, res := range results {
+		if res.Denied {
+			w.memory.denied[res.Region] = w.now
+		}
+	}
+	p.dropDenied(w)
+	for i := range p.rows {
+		r := &p.rows[i]
+		for k := range r.checks {
+			if res, ok := fresh[r.checks[k].id]; ok {
+				w.remember(r, &r.checks[k], res, changed)
+			}
+		}
+	}
+	p.suspect(w, fresh)
+	w.memory.prune(p)
+}
+
+// freshOf are the results that say something, by check.
+func freshOf(results []engine.Result) map[checkID]engine.Result {
+	fresh := map[checkID]engine.Result{}
+	for _, res := range results {
+		if !res.Skipped && !res.Denied {
+			fresh[res.ID()] = res
+		}
+	}
+	return fresh
+}
+
+func (w world) remember(r *row, c *check, res engine.Result, changed bool) {
+	s := sight{
+		revision: r.revision, exceptions: r.exceptions, regions: res.Regions, at: res.At, failures: w.memory.seen[c.id].failures,
+	}
+	s.reason, s.message = worst(res)
+	wait := retryAfter(res, changed, s.failures)
+	switch {
+	case wait.after == 0:
+		s.failures = 0
+	case wait.grows:
+		s.failures++
+	}
+	if wait.after > 0 {
+		s.retry = res.At.Add(wait.after)
+	}
+	w.memory.seen[c.id] = s
+	w.rememberLooks(c.id, res)
+	c.known, c.at, c.exceptions = true, res.At, r.exceptions
+	c.due = w.dueAfter(r, c, s)
+}
+
+func (w world) rememberLooks(id checkID, res engine.Result) {
+	for r := range w.memory.looks {
+		if r.check == id {
+			delete(w.memory.looks, r)
+		}
+	}
+	for _, j := range res.Findings {
+		if j.Reason == v1alpha1.RowSettling {
+			w.memory.looks[changedResource{id, j.ID()}] = j.Looks
+		}
+	}
+}
+
+// wait is how long after a result its check is tried again before its interval is over; 0: not before. It grows with every
+// time that it comes to nothing.
+type wait struct {
+	after time.Duration
+	grows bool
+}
+
+// retryAfter is the shortest wait that one of the findings asks for.
+func retryAfter(res engine.Result, changed bool, failures int) wait {
+	var shortest wait
+	for _, j := range res.Findings {
+		if one := retryOf(j, changed, failures); one.after > 0 && (shortest.after == 0 || one.after < shortest.after) {
+			shortest = one
+		}
+	}
+	return shortest
+}
+
+func retryOf(j engine.Judged, changed bool, failures int) wait {
+	doubled := func(first, most time.Duration) wait { return wait{min(first<<min(failures, 12), most), true} }
+	switch {
+	case j.Outcome == control.NotApplicable, j.Reason == control.ReasonManagedByOrganizationPolicy:
+		return wait{} // nothing changes before somebody changes it
+	case j.Outcome == control.Waiting && changed:
+		return wait{after: afterChange}
+	case j.Outcome == control.Departs && j.Reason == v1alpha1.RowWaiting: // two changes that undo each other must not chase each other
+		return doubled(afterChange, longestWait)
+	case j.Outcome == control.Waiting, j.Reason == v1alpha1.RowSettling, j.Reason == v1alpha1.RowCapReached && changed:
+		return wait{after: settleAfter}
+	case j.Reason == v1alpha1.RowCapReached: // no place among the accounts that are changed, for thousands at a time
+		return doubled(settleAfter, longestWait)
+	case j.Failed, j.Reason == v1alpha1.RowRoleMissing, j.Outcome != control.Departs:
+		return doubled(retryFirst, 24*time.Hour)
+	}
+	return wait{}
+}
+
+// dropDenied takes the regions that turned out to be denied out of the plan, and out of memory what was seen there.
+func (p *plan) dropDenied(w world) {
+	for i := range p.rows {
+		r := &p.rows[i]
+		r.open = slices.DeleteFunc(slices.Clone(r.open), w.isDenied)
+		r.checks = slices.DeleteFunc(r.checks, func(c check) bool {
+			if !w.isDenied(c.id.Region) {
+				return false
+			}
+			p.denied = append(p.denied, c.id.Region)
+			return true
+		})
+	}
+	slices.Sort(p.denied)
+	p.denied = slices.Compact(p.denied)
+}
+
+// suspect makes every check of a region due in which a service control policy refused one while others were not looked at:
+// only together do they tell whether the policy refuses the region. Once an hour at most.
+func (p *plan) suspect(w world, fresh map[checkID]engine.Result) {
+	refused, unseen := map[string]bool{}, map[string]bool{}
+	p.each(func(_ *row, c *check) {
+		if res, looked := fresh[c.id]; !looked {
+			unseen[c.id.Region] = true
+		} else if res.Refused && c.ofOneRegion() {
+			refused[c.id.Region] = true
+		}
+	})
+	maps.DeleteFunc(refused, func(region string, _ bool) bool {
+		at, before := w.memory.suspected[region]
+		return !unseen[region] || before && w.now.Sub(at) < suspectedFor
+	})
+	for region := range refused {
+		w.memory.suspected[region] = w.now
+	}
+	p.each(func(_ *row, c *check) {
+		if s, seen := w.memory.seen[c.id]; seen && refused[c.id.Region] {
+			s.retry = w.now
+			w.memory.seen[c.id], c.due = s, w.now
+		}
+	})
+}
+
+// each calls f for every check.
+func (p *plan) each(f func(r *row, c *check)) {
+	for i := range p.rows {
+		for k := range p.rows[i].checks {
+			f(&p.rows[i], &p.rows[i].checks[k])
+		}
+	}
+}
