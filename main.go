@@ -111,10 +111,12 @@ func awsConfig(ctx context.Context) (aws.Config, error) {
 	transport := awshttp.NewBuildableClient().WithTimeout(30 * time.Second).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = 64
 	})
-	return config.LoadDefaultConfig(ctx,
+	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(transport),
 		config.WithAPIOptions([]func(*middleware.Stack) error{awsmiddleware.AddUserAgentKeyValue("plumbline", version)}),
 	)
+	cfg.HTTPClient = cloud.WholeBodies(cfg.HTTPClient)
+	return cfg, err
 }
 
 func newManager(o *options) (ctrl.Manager, error) {
