@@ -13,6 +13,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
 )
 
 // DefaultRegion is the region of calls for which none is named.
@@ -64,7 +66,7 @@ func (e *Emulator) configWith(provider aws.CredentialsProvider, region string) a
 		Region:       region,
 		Credentials:  provider,
 		BaseEndpoint: &e.URL,
-		HTTPClient:   client,
+		HTTPClient:   cloud.WholeBodies(client),
 		AppID:        "outsider",
 	}
 }
