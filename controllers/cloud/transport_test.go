@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/plumbline-dev/plumbline/controllers/cloud"
 )
@@ -28,7 +29,12 @@ func (b *sdkBody) Close() error { return nil }
 func TestAnAnswerThatComesBeforeTheBodyHasEndedIsRead(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		content, _ := io.ReadAll(r.Body)
-		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		select { // the answer's body comes after its head, unless the connection is gone by then
+		case <-r.Context().Done():
+		case <-time.After(200 * time.Millisecond):
+		}
 		_, _ = w.Write(append([]byte("answer to "), content...))
 	}))
 	defer server.Close()
