@@ -36,7 +36,7 @@ var _ = Describe("Audit", Ordered, func() {
 		}))
 		Expect(s.rows(ctx, shopProd)).To(Equal([]v1alpha1.DriftRow{{
 			Control: ebsVolumes, Region: frankfurt, Resource: volume, Field: "encrypted", Desired: "true", Observed: "false",
-			Severity: v1alpha1.SeverityMedium, Reason: v1alpha1.RowReportOnly,
+			Severity: v1alpha1.SeverityMedium, Reason: v1alpha1.RowReportOnly, Message: noRemedy(ebsVolumes),
 		}}))
 		Expect(s.rows(ctx, webProd)).To(Equal([]v1alpha1.DriftRow{{
 			Control: kmsRotation, Region: virginia, Resource: key, Field: "state", Desired: "Enabled", Observed: "Disabled",
@@ -44,7 +44,7 @@ var _ = Describe("Audit", Ordered, func() {
 		}}))
 		Expect(s.rows(ctx, dataProd)).To(Equal([]v1alpha1.DriftRow{{
 			Control: rdsStorage, Region: frankfurt, Resource: database, Field: "storageEncrypted", Desired: "true", Observed: "false",
-			Severity: v1alpha1.SeverityMedium, Reason: v1alpha1.RowReportOnly,
+			Severity: v1alpha1.SeverityMedium, Reason: v1alpha1.RowReportOnly, Message: noRemedy(rdsStorage),
 		}}))
 		for _, id := range []string{security, logArchive, management} {
 			Expect(s.rows(ctx, id)).To(BeEmpty())
@@ -139,4 +139,9 @@ func makeDatabase(ctx context.Context, account, region string) string {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	return aws.ToString(made.DBInstance.DBInstanceArn)
+}
+
+// noRemedy is the message on the row of a control that changes nothing.
+func noRemedy(control string) string {
+	return "Plumbline does not change this; see " + control + " in docs/controls.md"
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,10 +22,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/test/stack"
 )
 
-// eventNamespace is where events about cluster-scoped objects stand.
-const eventNamespace = "default"
+const (
+	// managerNamespace is where config/default puts the manager, and managerAccount its service account.
+	managerNamespace = "plumbline-system"
+	managerAccount   = "plumbline-manager"
+	// eventNamespace is where events about cluster-scoped objects stand.
+	eventNamespace = "default"
+)
+
+// install applies config/default as `make deploy` does. Nobody makes pods of its Deployment: the scenes start managers
+// themselves, with what RBAC gives its service account.
+func install(ctx context.Context) {
+	GinkgoHelper()
+	root, err := stack.Root()
+	Expect(err).NotTo(HaveOccurred())
+	kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(root, "config", "default"))
+	kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+	manager, err := shared.plane.AsServiceAccount(managerNamespace, managerAccount)
+	Expect(err).NotTo(HaveOccurred())
+	shared.kubeconfig = manager.Kubeconfig
+}
 
 func newClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
@@ -45,9 +65,8 @@ func removeEverything(ctx context.Context) {
 	} {
 		Expect(shared.client.DeleteAllOf(ctx, o)).To(Succeed())
 	}
-	for _, o := range []client.Object{&eventsv1.Event{}, &coordinationv1.Lease{}} {
-		Expect(shared.client.DeleteAllOf(ctx, o, client.InNamespace(eventNamespace))).To(Succeed())
-	}
+	Expect(shared.client.DeleteAllOf(ctx, &eventsv1.Event{}, client.InNamespace(eventNamespace))).To(Succeed())
+	Expect(shared.client.DeleteAllOf(ctx, &coordinationv1.Lease{}, client.InNamespace(managerNamespace))).To(Succeed())
 }
 
 // kubectl runs kubectl as the administrator and returns what it prints.

@@ -3,8 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -208,21 +206,7 @@ var _ = Describe("Enforce", Ordered, ContinueOnFailure, func() {
 			HaveField("Type", v1alpha1.ConditionCompliant), HaveField("Reason", v1alpha1.ReasonNoChecks))))
 	})
 
-	It("logs no secret and no body of a request or an answer", func() {
-		logs, err := filepath.Glob(filepath.Join(shared.dir, "manager-*.log"))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(logs).NotTo(BeEmpty())
-		for _, path := range logs {
-			content, err := os.ReadFile(path)
-			Expect(err).NotTo(HaveOccurred())
-			for _, secret := range []string{
-				"SecretAccessKey", "SessionToken", "FwoGZXIvYXdzE", "X-Amz-Security-Token", "aws_secret", "AWS4-HMAC", // credentials
-				"<?xml", "Response>", `\"Statement\"`, "Action=", "@example.com", // bodies
-			} {
-				Expect(string(content)).NotTo(ContainSubstring(secret), path)
-			}
-		}
-	})
+	It("logs no secret and no body of a request or an answer", func() { expectCleanLog(s.log) })
 })
 
 func withoutControl(rows []v1alpha1.DriftRow, control string) []v1alpha1.DriftRow {

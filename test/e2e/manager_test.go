@@ -71,8 +71,7 @@ var _ = Describe("Metrics", Ordered, func() {
 		for _, args := range [][]string{
 			{"serviceaccount", "-n", "default", "stranger"},
 			{"serviceaccount", "-n", "default", "prometheus"},
-			{"clusterrole", "read-metrics", "--verb=get", "--non-resource-url=/metrics"},
-			{"clusterrolebinding", "read-metrics", "--clusterrole=read-metrics", "--serviceaccount=default:prometheus"},
+			{"clusterrolebinding", "read-metrics", "--clusterrole=plumbline-metrics-reader", "--serviceaccount=default:prometheus"},
 		} {
 			kubectl(ctx, append([]string{"create"}, args...)...)
 			DeferCleanup(func(ctx SpecContext) { kubectl(ctx, append([]string{"delete"}, named(args)...)...) })
@@ -145,7 +144,7 @@ var _ = Describe("A manager that is asked to stop", Ordered, func() {
 })
 
 var _ = Describe("Two managers", Ordered, func() {
-	s := stage(plot{flags: []string{"--allow-writes"}})
+	s := stage(plot{flags: []string{"--allow-writes", "--max-accounts-changing=10"}})
 	// Each has an access key of its own, by which the request log tells them apart. The emulator takes either for the
 	// administrator of the management account.
 	keys := []string{"AKIAFIRST", "AKIASECOND"}
@@ -172,7 +171,7 @@ var _ = Describe("Two managers", Ordered, func() {
 		for i, key := range keys {
 			logs = append(logs, filepath.Join(shared.dir, "manager-"+strings.ToLower(key)+".log"))
 			pair = append(pair, s.startManagerWith(ctx, stack.ManagerOptions{
-				Args: []string{"--leader-elect=true", "--leader-election-namespace=" + eventNamespace},
+				Args: []string{"--leader-elect=true", "--leader-election-namespace=" + managerNamespace},
 				Env:  []string{"AWS_ACCESS_KEY_ID=" + key}, Log: logs[i],
 			}))
 			if i == 0 {
@@ -180,6 +179,7 @@ var _ = Describe("Two managers", Ordered, func() {
 			}
 		}
 		s.declare(ctx, "EncryptionBaseline", "organization", everyMember)
+		s.compliant(ctx, "EncryptionBaseline", "organization")
 		s.recheck(ctx)
 		Expect(atWork(ctx, mark)).To(And(Not(BeEmpty()), HaveEach(keys[0])))
 		Expect(logged(logs[1], "Starting workers")).To(BeEmpty())
@@ -199,7 +199,7 @@ var _ = Describe("Two managers", Ordered, func() {
 		stopping, cancel := context.WithTimeout(ctx, 60*time.Second)
 		defer cancel()
 		Expect(pair[1].Stop(stopping)).To(Succeed())
-		lease := kubectl(ctx, "-n", eventNamespace, "get", "lease", "plumbline.dev", "-o", "jsonpath={.spec.holderIdentity}")
+		lease := kubectl(ctx, "-n", managerNamespace, "get", "lease", "plumbline.dev", "-o", "jsonpath={.spec.holderIdentity}")
 		Expect(lease).To(BeEmpty())
 	})
 })

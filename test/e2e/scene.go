@@ -20,8 +20,10 @@ var shared struct {
 	plane    *stack.ControlPlane
 	emulator *stack.Emulator
 	client   client.Client
-	dir      string
-	scenes   int
+	// kubeconfig is the managers' access: their service account's.
+	kubeconfig string
+	dir        string
+	scenes     int
 }
 
 // The accounts of every scene. The first four are in Workloads/Prod, the last two in Security.
@@ -126,6 +128,7 @@ func (s *scene) strike(ctx context.Context) {
 	GinkgoHelper()
 	Expect(shared.emulator.DeleteRules(ctx)).To(Succeed())
 	s.kill()
+	expectCleanLog(s.log)
 }
 
 // start starts the manager and waits until it is ready.
@@ -146,7 +149,7 @@ func (s *scene) startManagerWith(ctx context.Context, o stack.ManagerOptions) *s
 	o.Args = append(append([]string{
 		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=" + health,
 	}, s.plot.flags...), o.Args...)
-	o.Binary, o.Kubeconfig, o.Emulator = os.Getenv("PLUMBLINE_BINARY"), shared.plane.Kubeconfig, shared.emulator
+	o.Binary, o.Kubeconfig, o.Emulator = os.Getenv("PLUMBLINE_BINARY"), shared.kubeconfig, shared.emulator
 	if o.Log == "" {
 		o.Log = s.log
 	}

@@ -27,9 +27,10 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	dir, err := os.MkdirTemp("", "plumbline-e2e-")
 	Expect(err).NotTo(HaveOccurred())
 	shared.dir = dir
-	shared.plane, err = stack.StartControlPlane(stack.ControlPlaneOptions{CRDs: true, Dir: filepath.Join(dir, "controlplane")})
+	shared.plane, err = stack.StartControlPlane(stack.ControlPlaneOptions{Dir: filepath.Join(dir, "controlplane")})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() error { return shared.plane.Stop() })
+	install(ctx)
 	shared.emulator, err = stack.StartEmulator(ctx, stack.EmulatorOptions{Dir: filepath.Join(dir, "emulator")})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() error { return shared.emulator.Stop() })
