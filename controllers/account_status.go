@@ -102,7 +102,7 @@ func setCompliant(c conditions, s *v1alpha1.AWSAccountStatus, pending int32, reg
 		return v1alpha1.AccountUnknown
 	case n.Unknown > 0:
 		c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonChecksUnknown,
-			fmt.Sprintf("%d of %d checks could not be told; see status.controls", n.Unknown, n.Total))
+			fmt.Sprintf("%d of %d checks could not be told; see status.controls and the condition UnknownNames", n.Unknown, n.Total))
 		return v1alpha1.AccountUnknown
 	case n.Total == 0:
 		c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonNoChecks, "no baseline has a check in this account")
@@ -187,8 +187,12 @@ func absentStatus(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStat
 	s.Checks, s.Summary, s.Baselines, s.Controls, s.Drift, s.DriftedResources = v1alpha1.CheckCounts{}, "0/0", nil, nil, nil, 0
 	reason, message := v1alpha1.ReasonSuspendedByAWS, "the account's state in AWS Organizations is "+a.Annotations[v1alpha1.AnnotationState]+"; it is not touched"
 	s.State = v1alpha1.AccountSuspended
-	if a.Annotations[v1alpha1.AnnotationState] == stateLeft {
+	switch a.Annotations[v1alpha1.AnnotationState] {
+	case stateLeft:
 		s.State, reason, message = v1alpha1.AccountLeft, v1alpha1.ReasonLeft, "the account is no longer in the organization; it is not touched"
+	case stateExcluded:
+		s.State, reason, message = v1alpha1.AccountLeft, v1alpha1.ReasonExcluded,
+			"AWSOrganization.spec.discovery leaves the account out; it is not touched"
 	}
 	c := conditions{&s.Conditions, a.Generation, now}
 	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
@@ -207,6 +211,11 @@ func withoutOrganization(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAcco
 	message := "there is no AWSOrganization; create one to say how accounts are entered (config/samples)"
 	c := conditions{&s.Conditions, a.Generation, now}
 	s.State = v1alpha1.AccountUnknown
+	s.Checks = s.Checks.Unlooked()
+	for i := range s.Baselines {
+		s.Baselines[i].Checks = s.Baselines[i].Checks.Unlooked()
+	}
+	s.Summary = fmt.Sprintf("0/%d", s.Checks.Total)
 	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoOrganization, message)
 	c.set(v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonNoOrganization, message)
 	for _, unsaid := range []string{v1alpha1.ConditionReachable, v1alpha1.ConditionReconciling, v1alpha1.ConditionUnknownNames} {

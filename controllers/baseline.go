@@ -203,10 +203,18 @@ func (s *sum) add(a *v1alpha1.AWSAccount) {
 	if row == nil {
 		row = &v1alpha1.AccountBaseline{}
 	}
+	if a.Status.State == v1alpha1.AccountUnreachable {
+		// It is not about to be looked at; waiting for it would make the baseline reconcile for ever.
+		s.unreachable++
+		s.unknown++
+		s.checks.Add(row.Checks.Unlooked())
+		return
+	}
 	s.answered = s.answered && row.HandledReconcileAt == s.token
 	if row.Revision != s.revision {
 		s.pending++
 		s.unknown++
+		s.checks.Add(row.Checks.Unlooked())
 		return
 	}
 	s.addRow(a, row)
@@ -220,9 +228,6 @@ func (s *sum) addRow(a *v1alpha1.AWSAccount, row *v1alpha1.AccountBaseline) {
 		s.overriddenBy = row.OverriddenBy
 	}
 	switch {
-	case a.Status.State == v1alpha1.AccountUnreachable:
-		s.unreachable++
-		s.unknown++
 	case row.Checks.Drifted > 0:
 		s.drifted++
 	case row.Checks.Unknown > 0:

@@ -71,7 +71,7 @@ func (s *sum) compliance(c conditions) v1alpha1.BaselineState {
 		fmt.Sprintf("%d checks are decided by %s %s, which has the higher priority or the name that sorts first", overridden, s.kind.Name, s.overriddenBy))
 	unknown := s.unknownRegions()
 	c.only(len(unknown) > 0, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonUnknownRegion,
-		"enabled in none of the selected accounts: "+strings.Join(unknown, ", ")+" — mend regions.include")
+		"enabled in none of the selected accounts: "+strings.Join(unknown, ", ")+" — mend regions.include, or regions of the AWSOrganization")
 	v := s.verdict()
 	c.set(v1alpha1.ConditionCompliant, v.status, v.reason, v.message)
 	return v.state
@@ -139,7 +139,11 @@ func (s *sum) undecided() []string {
 func (s *sum) unknownRegions() []string {
 	spec, _ := s.object.Common()
 	var all []string
-	for _, r := range included(spec.Regions) {
+	named := included(spec.Regions)
+	if len(named) == 0 {
+		named = s.organization.Regions
+	}
+	for _, r := range named {
 		if len(s.regions) > 0 && !s.regions[string(r)] {
 			all = append(all, string(r))
 		}

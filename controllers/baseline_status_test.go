@@ -64,9 +64,12 @@ func TestRollUp(t *testing.T) {
 		"a change that failed":                   {[]*v1alpha1.AWSAccount{compliant, drifted, failed}, nil, said{"Drifted", "False RemediationFailed", 3, 1, 2, 0, false, false}},
 		"one account has not looked at today's settings": {[]*v1alpha1.AWSAccount{compliant, pending}, nil,
 			said{"Pending", "Unknown Pending", 2, 1, 0, 1, true, false}},
-		"one account has never looked":          {[]*v1alpha1.AWSAccount{compliant, never}, nil, said{"Pending", "Unknown Pending", 2, 1, 0, 1, true, false}},
-		"drift before pending":                  {[]*v1alpha1.AWSAccount{drifted, pending}, nil, said{"Drifted", "False Drifted", 2, 0, 1, 1, true, false}},
-		"one account cannot be entered":         {[]*v1alpha1.AWSAccount{compliant, unreachable}, nil, said{"Unknown", "Unknown SelectedAccountsUnreachable", 2, 1, 0, 1, false, false}},
+		"one account has never looked":  {[]*v1alpha1.AWSAccount{compliant, never}, nil, said{"Pending", "Unknown Pending", 2, 1, 0, 1, true, false}},
+		"drift before pending":          {[]*v1alpha1.AWSAccount{drifted, pending}, nil, said{"Drifted", "False Drifted", 2, 0, 1, 1, true, false}},
+		"one account cannot be entered": {[]*v1alpha1.AWSAccount{compliant, unreachable}, nil, said{"Unknown", "Unknown SelectedAccountsUnreachable", 2, 1, 0, 1, false, false}},
+		"one that cannot be entered is not waited for, whatever was seen there": {[]*v1alpha1.AWSAccount{compliant, rolled("100000000011", func(a *v1alpha1.AWSAccount, row *v1alpha1.AccountBaseline) {
+			a.Status.State, row.Revision = v1alpha1.AccountUnreachable, "yesterday"
+		})}, nil, said{"Unknown", "Unknown SelectedAccountsUnreachable", 2, 1, 0, 1, false, false}},
 		"that and something could not be told":  {[]*v1alpha1.AWSAccount{unknown, unreachable}, nil, said{"Unknown", "Unknown ChecksUnknown", 2, 0, 0, 2, false, false}},
 		"an account that left does not count":   {[]*v1alpha1.AWSAccount{compliant, left}, nil, said{"Compliant", "True AllChecksHold", 1, 1, 0, 0, false, false}},
 		"only accounts that left":               {[]*v1alpha1.AWSAccount{left}, nil, said{"Unknown", "Unknown NoAccountSelected", 0, 0, 0, 0, false, false}},

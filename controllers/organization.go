@@ -181,6 +181,8 @@ type discovery struct {
 	// longer has.
 	wanted   []cloud.Member
 	vanished []*metav1.PartialObjectMetadata
+	// excluded are the accounts that discovery once took in and that spec.discovery leaves out now.
+	excluded []*metav1.PartialObjectMetadata
 	// problems is what could not be written: because others own it, because it is no legal label or no account.
 	problems []string
 }
@@ -201,8 +203,11 @@ func newDiscovery(org *v1alpha1.AWSOrganization, from cloud.Account, read *cloud
 	for i := range accounts {
 		a := &accounts[i]
 		d.known[a.Name] = a
-		if a.Labels[v1alpha1.LabelOrganization] == org.Name && !member[a.Name] {
+		switch taken := a.Labels[v1alpha1.LabelOrganization] == org.Name; {
+		case taken && !member[a.Name]:
 			d.vanished = append(d.vanished, a)
+		case taken && !slices.ContainsFunc(d.wanted, func(m cloud.Member) bool { return m.ID == a.Name }):
+			d.excluded = append(d.excluded, a)
 		}
 	}
 	return d

@@ -24,6 +24,9 @@ import (
 // stateLeft marks an account that is no longer in the organization.
 const stateLeft = "LEFT"
 
+// stateExcluded marks an account that was taken in once and that spec.discovery leaves out now.
+const stateExcluded = "EXCLUDED"
+
 // discoveryOwner is the field manager of what discovery writes.
 const discoveryOwner = client.FieldOwner("plumbline-discovery")
 
@@ -41,7 +44,12 @@ func (r *OrganizationReconciler) apply(ctx context.Context, d *discovery) error 
 		}
 	}
 	for _, a := range d.vanished {
-		if err := r.applyOne(ctx, d, a.Name, leftBehind(d.org.Name, a)); err != nil {
+		if err := r.applyOne(ctx, d, a.Name, leftBehind(d.org.Name, a, stateLeft)); err != nil {
+			return err
+		}
+	}
+	for _, a := range d.excluded {
+		if err := r.applyOne(ctx, d, a.Name, leftBehind(d.org.Name, a, stateExcluded)); err != nil {
 			return err
 		}
 	}
@@ -84,9 +92,9 @@ func (r *OrganizationReconciler) metadataOf(ctx context.Context, d *discovery, m
 	return a
 }
 
-// leftBehind is what discovery leaves on an account that left: it is in no OU and has no tags any more.
-func leftBehind(org string, known *metav1.PartialObjectMetadata) applied {
-	a := applied{map[string]string{v1alpha1.LabelOrganization: org}, map[string]string{v1alpha1.AnnotationState: stateLeft}}
+// leftBehind is what discovery leaves on an account that left, or that is left out: it is in no OU and has no tags any more.
+func leftBehind(org string, known *metav1.PartialObjectMetadata, state string) applied {
+	a := applied{map[string]string{v1alpha1.LabelOrganization: org}, map[string]string{v1alpha1.AnnotationState: state}}
 	for _, kept := range []string{v1alpha1.AnnotationName, v1alpha1.AnnotationJoinedAt} {
 		if v := known.Annotations[kept]; v != "" {
 			a.annotations[kept] = v

@@ -271,7 +271,7 @@ func TestIncludeAndExclude(t *testing.T) {
 	})
 	c.discovered(v1alpha1.ReasonSucceeded)
 	same(t, "taken in", []string{member, management, admin, otherOne}, c.ids())
-	same(t, "one that is excluded later has not left", "ACTIVE", c.account(member).Annotations[v1alpha1.AnnotationState])
+	same(t, "one that is excluded later is worked on no more", stateExcluded, c.account(member).Annotations[v1alpha1.AnnotationState])
 	c.organizationOf(memberOf(otherOne), memberOf(admin))
 	c.discovered(v1alpha1.ReasonSucceeded)
 	same(t, "one that is excluded and leaves has", stateLeft, c.account(member).Annotations[v1alpha1.AnnotationState])

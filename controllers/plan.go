@@ -56,6 +56,8 @@ type row struct {
 	// open are the selected regions that are not denied; regional is true when checks of regions are declared.
 	open     []string
 	regional bool
+	// nowhere is true when not one region is selected: regions are named that the account does not have, or all are excluded.
+	nowhere bool
 	checks   []check
 	// covered identifies the checks, as covering makes it.
 	covered      string
@@ -117,6 +119,7 @@ func (w world) row(d declared, active []*v1alpha1.BaselineException, claimed map
 	regions, unknown := governedRegions(w.organization, spec, w.account, w.enabled)
 	r := row{
 		kind: d.kind.Name, name: d.object.GetName(), spec: spec, unknownRegions: unknown, stored: w.storedRow(d),
+		nowhere:  len(regions) == 0,
 		revision: revisionOf(d.kind, d.object), token: d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 	}
 	for _, region := range regions {

@@ -120,7 +120,9 @@ func retryOf(j engine.Judged, changed bool, failures int) wait {
 		return wait{after: afterChange}
 	case j.Outcome == control.Departs && j.Reason == v1alpha1.RowWaiting: // two changes that undo each other must not chase each other
 		return doubled(afterChange, longestWait)
-	case j.Outcome == control.Waiting, j.Reason == v1alpha1.RowSettling, j.Reason == v1alpha1.RowCapReached && changed:
+	case j.Outcome == control.Waiting: // for a person, perhaps, and in thousands of accounts
+		return doubled(settleAfter, 24*time.Hour)
+	case j.Reason == v1alpha1.RowSettling, j.Reason == v1alpha1.RowCapReached && changed:
 		return wait{after: settleAfter}
 	case j.Reason == v1alpha1.RowCapReached: // no place among the accounts that are changed, for thousands at a time
 		return doubled(settleAfter, longestWait)

@@ -123,8 +123,8 @@ func (m *merge) row(r *row) v1alpha1.AccountBaseline {
 			out.Failed++
 		}
 	}
-	if m.regionsErr != nil && r.regional {
-		count(&out.Checks, engine.Unknown) // there may be a region that nobody knows of
+	if r.regional && (m.regionsErr != nil || r.nowhere) {
+		count(&out.Checks, engine.Unknown) // there may be a region that nobody knows of, or only regions that do not exist
 	}
 	if complete {
 		m.cover(&out, r, excused)

@@ -224,11 +224,12 @@ func TestStatesAndConditions(t *testing.T) {
 			s.fails[policy+" "+global] = refused
 			s.skips = func(id checkID) bool { return id.Region == ireland }
 		}, summary{State: "Unknown", Compliant: "Unknown ChecksUnknown", Ready: "True Succeeded", Reachable: "True Succeeded", Reconciling: true}},
-		"pending":            {func(s *scene) { s.skips = func(id checkID) bool { return id.Region == ireland } }, summary{State: "Pending", Compliant: "Unknown Pending", Ready: "True Succeeded", Reachable: "True Succeeded", Reconciling: true}},
-		"no baseline":        {func(s *scene) { s.baselines = nil }, summary{State: "Unknown", Compliant: "Unknown NoChecks", Ready: "True Succeeded", Reachable: "True Succeeded"}},
-		"no region left":     {func(s *scene) { s.spec().RDSStorage = nil; s.org.Regions = []v1alpha1.Region{"ap-east-1"} }, summary{State: "Unknown", Compliant: "Unknown NoChecks", Ready: "True Succeeded", Reachable: "True Succeeded"}},
-		"denied regions":     {func(s *scene) { s.denied[ireland] = true }, summary{State: "Compliant", Compliant: "True CompliantExceptDeniedRegions", Ready: "True Succeeded", Reachable: "True Succeeded"}},
-		"all regions denied": {func(s *scene) { s.spec().RDSStorage = nil; s.denied[ireland], s.denied[frankfurt] = true, true }, summary{State: "Unknown", Compliant: "Unknown NoChecks", Ready: "True Succeeded", Reachable: "True Succeeded"}},
+		"pending":                               {func(s *scene) { s.skips = func(id checkID) bool { return id.Region == ireland } }, summary{State: "Pending", Compliant: "Unknown Pending", Ready: "True Succeeded", Reachable: "True Succeeded", Reconciling: true}},
+		"no baseline":                           {func(s *scene) { s.baselines = nil }, summary{State: "Unknown", Compliant: "Unknown NoChecks", Ready: "True Succeeded", Reachable: "True Succeeded"}},
+		"no region left":                        {func(s *scene) { s.spec().RDSStorage = nil; s.org.Regions = []v1alpha1.Region{"ap-east-1"} }, summary{State: "Unknown", Compliant: "Unknown ChecksUnknown", Ready: "True Succeeded", Reachable: "True Succeeded"}},
+		"no region left, and other checks hold": {func(s *scene) { s.org.Regions = []v1alpha1.Region{"ap-east-1"} }, summary{State: "Unknown", Compliant: "Unknown ChecksUnknown", Ready: "True Succeeded", Reachable: "True Succeeded"}},
+		"denied regions":                        {func(s *scene) { s.denied[ireland] = true }, summary{State: "Compliant", Compliant: "True CompliantExceptDeniedRegions", Ready: "True Succeeded", Reachable: "True Succeeded"}},
+		"all regions denied":                    {func(s *scene) { s.spec().RDSStorage = nil; s.denied[ireland], s.denied[frankfurt] = true, true }, summary{State: "Unknown", Compliant: "Unknown NoChecks", Ready: "True Succeeded", Reachable: "True Succeeded"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)

@@ -5,8 +5,9 @@ import (
 )
 
 // AWSAccount is one AWS account, named by its account id. Discovery creates it and sets only labels and annotations; the
-// same object may stand in Git. Its status is the account's whole posture. Deleting it ends the work on the account and
-// reverts nothing.
+// same object may stand in Git. Its status is the account's whole posture. Deleting it reverts nothing
+// and, while the account is in the organization, discovery makes it again: leave an account out with discovery.exclude of
+// the AWSOrganization.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

@@ -148,7 +148,8 @@ type Discovery struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1000
 	Include []AccountID `json:"include,omitempty"`
-	// exclude leaves these account ids out, whatever include says. Absent: none. Example: "111122223333"
+	// exclude leaves these account ids out, whatever include says. An account that was taken in before is
+	// worked on no more, and nothing is reverted. Absent: none. Example: "111122223333"
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

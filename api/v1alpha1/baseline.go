@@ -118,7 +118,8 @@ type BaselineSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 
 	// priority decides between two baselines of one kind that declare the same control for the same account and region: the
-	// higher number wins, then the name that sorts first. -1000 to 1000, default 0.
+	// higher number wins, then the name that sorts first. The winner decides the control alone, also for resources that its
+	// own selector leaves out. -1000 to 1000, default 0.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1000
 	// +kubebuilder:validation:Maximum=1000
@@ -266,6 +267,11 @@ type CheckCounts struct {
 	// overridden is the number of checks that another baseline of the kind declares with precedence.
 	// +optional
 	Overridden int32 `json:"overridden,omitempty"`
+}
+
+// Unlooked are the counts of the same checks when none of them can be looked at any more.
+func (c CheckCounts) Unlooked() CheckCounts {
+	return CheckCounts{Total: c.Total, Unknown: c.Total, Overridden: c.Overridden}
 }
 
 // Add adds the counts of o.

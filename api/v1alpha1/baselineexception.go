@@ -62,7 +62,8 @@ type BaselineExceptionSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^(ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})$`
 	OrganizationalUnits []string `json:"organizationalUnits,omitempty"`
 
-	// regions narrows the exception to these regions. Absent: every region. Example: eu-central-1
+	// regions narrows the exception to these regions; it then covers no control of the account or the organization, which is of
+	// no region. Absent: every region. Example: eu-central-1
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

@@ -44,6 +44,7 @@ const (
 	ReasonWrongAccount                = "WrongAccount"
 	ReasonNoOrganization              = "NoOrganization"
 	ReasonLeft                        = "LeftOrganization"
+	ReasonExcluded                    = "ExcludedFromDiscovery"
 	ReasonSuspendedByAWS              = "SuspendedByAWS"
 	ReasonWritesDisabled              = "WritesDisabled"
 	ReasonWritesAllowed               = "WritesAllowed"

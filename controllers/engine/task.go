@@ -123,7 +123,7 @@ func (t Task) heldBack(f control.Finding) (reason, message string) {
 	case t.Hold.Reason == v1alpha1.RowSuspended:
 		return t.Hold.Reason, t.Hold.Message
 	case t.Mode != v1alpha1.ModeEnforce:
-		return v1alpha1.RowAudit, with("would be changed with mode: Enforce ("+risk.String()+")", f.Message)
+		return v1alpha1.RowAudit, with(t.inAudit(f.Drift, risk), f.Message)
 	case t.needsApproval(f.Drift, risk):
 		return v1alpha1.RowAwaitingApproval, with(t.proposal(f.Drift, risk), f.Message)
 	}
@@ -144,12 +144,28 @@ func (t Task) needsApproval(d control.Drift, risk control.Risk) bool {
 	return risk >= control.Disruptive
 }
 
+// inAudit says what mode: Enforce would do.
+func (t Task) inAudit(d control.Drift, risk control.Risk) string {
+	switch {
+	case t.Control.Weakens(d):
+		return "mode: Enforce would propose the change (weakens security); it waits for an approval in every mode"
+	case t.needsApproval(d, risk):
+		return "mode: Enforce would propose the change (" + risk.String() + "); it then waits for an approval"
+	}
+	return "would be changed with mode: Enforce (" + risk.String() + ")"
+}
+
 func (t Task) proposal(d control.Drift, risk control.Risk) string {
 	what := "would be changed"
-	if len(d.Fields) > 0 {
-		f := d.Fields[0]
-		what = "would set " + f.Path + " from " + control.Bounded(f.Got, 80) + " to " + control.Bounded(f.Want, 80)
+	for i, f := range d.Fields {
+		if i == 0 {
+			what = "would set "
+		} else {
+			what += ", "
+		}
+		what += f.Path + " from " + control.Bounded(f.Got, 80) + " to " + control.Bounded(f.Want, 80)
 	}
+	what = control.Bounded(what, 300)
 	switch {
 	case t.Control.Weakens(d):
 		return what + " (weakens security); waits for an approval in every mode"
