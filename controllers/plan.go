@@ -58,7 +58,7 @@ type row struct {
 	regional bool
 	// nowhere is true when not one region is selected: regions are named that the account does not have, or all are excluded.
 	nowhere bool
-	checks   []check
+	checks  []check
 	// covered identifies the checks, as covering makes it.
 	covered      string
 	overridden   int32

@@ -16,7 +16,7 @@ import (
 var _ = Describe("Audit", Ordered, func() {
 	var volume, key, database string
 	s := stage(plot{flags: []string{"--allow-writes"}, before: func(ctx context.Context, _ *scene) {
-		volume = makeVolume(ctx, shopProd, frankfurt)
+		volume = makeVolume(ctx, shopProd)
 		encryptByDefault(ctx, everywhere...)
 		setFlag(ctx, false, payProd, ireland)
 		key = makeKey(ctx, webProd, virginia, "")

@@ -240,9 +240,9 @@ func condition(ctx context.Context, g Gomega, kind, name, conditionType string) 
 }
 
 // awaitCondition waits for a condition of the present generation and returns its message.
-func (s *scene) awaitCondition(
-	ctx context.Context, kind, name, conditionType string, status metav1.ConditionStatus, reason string,
-) string {
+//
+//nolint:revive // a condition has these parts, and forty callers read best with them in a row
+func (s *scene) awaitCondition(ctx context.Context, kind, name, conditionType string, status metav1.ConditionStatus, reason string) string {
 	GinkgoHelper()
 	message := ""
 	Eventually(func(g Gomega) {

@@ -88,8 +88,9 @@ func rotates(ctx context.Context, account, region, key string) bool {
 	return out.KeyRotationEnabled
 }
 
-// makeVolume makes a volume and returns its ARN. Where EBS does not encrypt by default it is not encrypted.
-func makeVolume(ctx context.Context, account, region string) string {
+// makeVolume makes a volume in Frankfurt and returns its ARN. Where EBS does not encrypt by default it is not encrypted.
+func makeVolume(ctx context.Context, account string) string {
+	const region = frankfurt
 	GinkgoHelper()
 	made, err := ec2.NewFromConfig(shared.emulator.Config(account, region)).CreateVolume(ctx, &ec2.CreateVolumeInput{
 		AvailabilityZone: aws.String(region + "a"), Size: aws.Int32(8)})

@@ -223,9 +223,9 @@ var _ = Describe("Rotation of KMS keys", Ordered, ContinueOnFailure, func() {
 var _ = Describe("Storage that is not encrypted", Ordered, ContinueOnFailure, func() {
 	var volume, database, cluster string
 	s := stage(plot{flags: []string{"--allow-writes"}, before: func(ctx context.Context, _ *scene) {
-		volume = makeVolume(ctx, dataProd, frankfurt)
+		volume = makeVolume(ctx, dataProd)
 		setFlag(ctx, true, dataProd, frankfurt)
-		makeVolume(ctx, dataProd, frankfurt)
+		makeVolume(ctx, dataProd)
 		database = makeStandalone(ctx, dataProd, frankfurt, "ledger", false)
 		makeStandalone(ctx, dataProd, frankfurt, "sealed", true)
 		cluster = makeCluster(ctx, dataProd, ireland)

@@ -21,7 +21,7 @@ var _ = Describe("Enforce", Ordered, ContinueOnFailure, func() {
 				keys[id+region] = makeKey(ctx, id, region, "alias/baseline")
 			}
 		}
-		makeVolume(ctx, payProd, frankfurt)
+		makeVolume(ctx, payProd)
 	}})
 	const accounts = `accounts: {include: ["` + payProd + `", "` + shopProd + `"]}`
 

@@ -85,10 +85,10 @@ var _ = Describe("An exception", Ordered, ContinueOnFailure, func() {
 
 	It("that names no control there is says so", func(ctx SpecContext) {
 		s.except(ctx, "misspelt", time.Hour, `
-			controls: [ebs-default-encription]
+			controls: [ebs-default-crypt]
 			accounts: {include: ["`+payProd+`"]}`)
 		message := s.awaitCondition(ctx, "BaselineException", "misspelt", v1alpha1.ConditionUnknownNames, metav1.ConditionTrue, v1alpha1.ReasonUnknownControl)
-		Expect(message).To(ContainSubstring("ebs-default-encription"))
+		Expect(message).To(ContainSubstring("ebs-default-crypt"))
 	})
 })
 

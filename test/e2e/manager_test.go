@@ -100,7 +100,7 @@ func fetch(ctx context.Context, g Gomega, url, bearer string) (status int, body 
 	defer transport.CloseIdleConnections()
 	answer, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Do(request)
 	g.Expect(err).NotTo(HaveOccurred())
-	defer answer.Body.Close() //nolint:errcheck // only read
+	defer answer.Body.Close()
 	content, err := io.ReadAll(answer.Body)
 	g.Expect(err).NotTo(HaveOccurred())
 	return answer.StatusCode, string(content)

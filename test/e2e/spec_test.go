@@ -84,7 +84,7 @@ var _ = Describe("What a person declared", Ordered, func() {
 func specOwners(u *unstructured.Unstructured) []string {
 	var owners []string
 	for _, entry := range u.GetManagedFields() {
-		if entry.FieldsV1 != nil && strings.Contains(string(entry.FieldsV1.Raw), `"f:spec"`) {
+		if entry.FieldsV1 != nil && strings.Contains(entry.FieldsV1.GetRawString(), `"f:spec"`) {
 			owners = append(owners, entry.Manager)
 		}
 	}
