@@ -122,9 +122,14 @@ func (o *options) limits() engine.Limits {
 func (o *options) logger() []ctrlzap.Opts {
 	var level zapcore.Level
 	_ = level.UnmarshalText([]byte(o.logLevel)) // validated
-	opts := []ctrlzap.Opts{ctrlzap.Level(level), ctrlzap.JSONEncoder()}
+	encoder := ctrlzap.JSONEncoder()
 	if o.logFormat == "console" {
-		opts[1] = ctrlzap.ConsoleEncoder()
+		encoder = ctrlzap.ConsoleEncoder()
 	}
-	return opts
+	return []ctrlzap.Opts{
+		ctrlzap.Level(level), encoder,
+		// An error says what was being done; a stack says it again in fifty lines.
+		ctrlzap.StacktraceLevel(zapcore.PanicLevel),
+		func(o *ctrlzap.Options) { o.TimeEncoder = zapcore.RFC3339NanoTimeEncoder },
+	}
 }
