@@ -10,7 +10,10 @@
 // (scene.recheck), and the emulator's request log then holds no such call. What the emulator answers is Plumbline's own
 // model of AWS; test/emulator/README.md says which parts of it are not moto's.
 //
+// The manager runs with what config/default gives its service account, and no log of a manager may hold a secret, the body
+// of a request or answer, or a refusal by the API server (log.go).
+//
 // The files: scene.go stages and strikes a scene, cluster.go is everything about Kubernetes, aws.go the request log and the
-// faults, encryption.go and buckets.go change AWS behind the manager's back. A file <subject>_test.go holds the specs of one
-// subject. E2EFLAGS='-ginkgo.focus=exception' picks some; PLUMBLINE_BINARY names another binary than bin/plumbline.
+// faults, liar.go garbage; encryption.go, buckets.go, roles.go and the like change AWS behind the manager's back. A file
+// <subject>_test.go holds the specs of one subject. E2EFLAGS='-ginkgo.focus=exception' picks some; PLUMBLINE_BINARY names another binary than bin/plumbline.
 package e2e
