@@ -223,7 +223,15 @@ func weakens(row v1alpha1.DriftRow) v1alpha1.DriftRow {
 
 // audited is the row of a change that Enforce would make.
 func audited(row v1alpha1.DriftRow, risk string) v1alpha1.DriftRow {
-	return because(row, v1alpha1.RowAudit, "would be changed with mode: Enforce ("+risk+")")
+	return because(row, v1alpha1.RowAudit, inAuditMessage(risk))
+}
+
+// inAuditMessage is what a row says in Audit of a change of the risk.
+func inAuditMessage(risk string) string {
+	if risk == "Safe" {
+		return "would be changed with mode: Enforce (Safe)"
+	}
+	return "mode: Enforce would propose the change (" + risk + "); it then waits for an approval"
 }
 
 // reportOnly is the row of a departure that only a person can put right.

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"strings"
+
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	contract "github.com/plumbline-dev/plumbline/controllers/control"
 )
 
 // A departure is a field of a resource that departs: its name, what is desired, what is observed.
@@ -21,7 +24,7 @@ type verdict struct{ reason, message string }
 
 // inAudit is the verdict on a change of the risk in Audit.
 func inAudit(risk string) verdict {
-	return verdict{v1alpha1.RowAudit, "would be changed with mode: Enforce (" + risk + ")"}
+	return verdict{v1alpha1.RowAudit, inAuditMessage(risk)}
 }
 
 // unchanging is the verdict on what a control never changes.
@@ -32,9 +35,13 @@ func unchanging(control string) verdict {
 // weakening stands in for the risk of a change that lowers security.
 const weakening = "weakens"
 
-// awaiting is the verdict on a change that waits for an approval, whose first departure is given.
-func awaiting(risk string, first departure) verdict {
-	text := "would set " + first.field + " from " + first.observed + " to " + first.desired
+// awaiting is the verdict on a change that waits for an approval, with all of its departures.
+func awaiting(risk string, all ...departure) verdict {
+	var parts []string
+	for _, d := range all {
+		parts = append(parts, d.field+" from "+contract.Bounded(d.observed, 80)+" to "+contract.Bounded(d.desired, 80))
+	}
+	text := contract.Bounded("would set "+strings.Join(parts, ", "), 300)
 	switch risk {
 	case weakening:
 		text += " (weakens security); waits for an approval in every mode"

@@ -72,11 +72,11 @@ var _ = Describe("Public access to S3", Ordered, ContinueOnFailure, func() {
 			bucketPublicAccessBlock: {state: Enabled}`)
 		s.recheck(ctx, payProd)
 		Expect(withControl(s.rows(ctx, payProd), s3BucketBlock)).To(ConsistOf(append(
-			ofBucket(s3BucketBlock, "acme-open", awaiting("Disruptive", fourFlags[0]), fourFlags...),
-			ofBucket(s3BucketBlock, "acme-half", awaiting("Disruptive", fourFlags[1]), fourFlags[1], fourFlags[3])...)))
+			ofBucket(s3BucketBlock, "acme-open", awaiting("Disruptive", fourFlags...), fourFlags...),
+			ofBucket(s3BucketBlock, "acme-half", awaiting("Disruptive", fourFlags[1], fourFlags[3]), fourFlags[1], fourFlags[3])...)))
 		for _, row := range withControl(s.rows(ctx, payProd), s3AccountBlock) {
 			Expect(row.Reason).To(Equal(v1alpha1.RowAwaitingApproval))
-			Expect(row.Message).To(HavePrefix(awaiting("Disruptive", fourFlags[0]).message))
+			Expect(row.Message).To(HavePrefix(awaiting("Disruptive", fourFlags...).message))
 		}
 		Expect(s.ours(ctx, mark)).To(BeEmpty())
 	})
@@ -288,7 +288,7 @@ var _ = Describe("Default encryption of buckets", Ordered, ContinueOnFailure, fu
 			defaultEncryption: {state: Enabled, `+kmsSection+`}`)
 		s.recheck(ctx, shopProd)
 		Expect(s.rows(ctx, shopProd)).To(ConsistOf(append(
-			ofBucket(s3Encryption, "acme-plain", awaiting("Disruptive", toKMS()[0]), toKMS()...),
+			ofBucket(s3Encryption, "acme-plain", awaiting("Disruptive", toKMS()...), toKMS()...),
 			ofBucket(s3Encryption, "acme-other", awaiting("Disruptive", departure{"encryption.kmsKey", key, other}), departure{"encryption.kmsKey", key, other})...)))
 		Expect(s.ours(ctx, mark)).To(Equal([]string{call(s3PutRule, shopProd, frankfurt)}))
 		Expect(s3Rule(ctx, shopProd, frankfurt, "acme-slow")).To(Equal(s3RuleJSON(
@@ -524,7 +524,7 @@ var _ = Describe("TLS to buckets", Ordered, ContinueOnFailure, func() {
 		off, less := departure{"secureTransport", "Disabled", "Enabled"}, departure{"minimumTLSVersion", "1.2", "1.3"}
 		var want []v1alpha1.DriftRow
 		for _, name := range []string{"acme-plain", "acme-public", "acme-shared"} {
-			want = append(want, ofBucket(s3Transport, name, awaiting(weakening, off), off, less)...)
+			want = append(want, ofBucket(s3Transport, name, awaiting(weakening, off, less), off, less)...)
 		}
 		want = append(want, ofBucket(s3Transport, "acme-tls", awaiting(weakening, less), less)...)
 		Expect(s.rows(ctx, webProd)).To(ConsistOf(want))
