@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	contract "github.com/plumbline-dev/plumbline/controllers/control"
 )
 
 // What the controls of IAMBaseline are called.
@@ -211,15 +212,32 @@ func because(row v1alpha1.DriftRow, reason, message string) v1alpha1.DriftRow {
 
 // awaitsApproval is the row of a change that waits for one.
 func awaitsApproval(row v1alpha1.DriftRow) v1alpha1.DriftRow {
-	return because(row, v1alpha1.RowAwaitingApproval, "would set "+row.Field+" from "+row.Observed+" to "+row.Desired+
-		" (Disruptive); waits for an approval, or is applied with approval: Irreversible on the section")
+	return together(disruptiveWaits, row)[0]
 }
 
 // weakens is the row of a change that lowers security.
 func weakens(row v1alpha1.DriftRow) v1alpha1.DriftRow {
-	return because(row, v1alpha1.RowAwaitingApproval, "would set "+row.Field+" from "+row.Observed+" to "+row.Desired+
-		" (weakens security); waits for an approval in every mode")
+	return together(weakeningWaits, row)[0]
 }
+
+// together are the rows of one change of several fields, whose message names them all and ends in why it waits.
+func together(why string, rows ...v1alpha1.DriftRow) []v1alpha1.DriftRow {
+	var parts []string
+	for _, row := range rows {
+		parts = append(parts, row.Field+" from "+contract.Bounded(row.Observed, 80)+" to "+contract.Bounded(row.Desired, 80))
+	}
+	message := contract.Bounded("would set "+strings.Join(parts, ", "), 300) + why
+	for i := range rows {
+		rows[i] = because(rows[i], v1alpha1.RowAwaitingApproval, message)
+	}
+	return rows
+}
+
+// Why a change waits: it may disrupt, or it lowers security.
+const (
+	disruptiveWaits = " (Disruptive); waits for an approval, or is applied with approval: Irreversible on the section"
+	weakeningWaits  = " (weakens security); waits for an approval in every mode"
+)
 
 // audited is the row of a change that Enforce would make.
 func audited(row v1alpha1.DriftRow, risk string) v1alpha1.DriftRow {
@@ -228,8 +246,11 @@ func audited(row v1alpha1.DriftRow, risk string) v1alpha1.DriftRow {
 
 // inAuditMessage is what a row says in Audit of a change of the risk.
 func inAuditMessage(risk string) string {
-	if risk == "Safe" {
+	switch risk {
+	case "Safe":
 		return "would be changed with mode: Enforce (Safe)"
+	case "weakens":
+		return "mode: Enforce would propose the change (weakens security); it waits for an approval in every mode"
 	}
 	return "mode: Enforce would propose the change (" + risk + "); it then waits for an approval"
 }

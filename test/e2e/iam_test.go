@@ -275,7 +275,7 @@ var _ = Describe("The password policy", Ordered, ContinueOnFailure, func() {
 		Expect(s.rows(ctx, payProd)).To(ConsistOf(
 			audited(row(payProd, "minimumLength", "at least 14", "8"), "Safe"), audited(row(payProd, "reusePrevention", "at least 24", "5"), "Safe"),
 			audited(row(payProd, "uppercase", "Enabled", "Disabled"), "Safe"), audited(row(payProd, "maxAgeDays", "at most 90", "365"), "Disruptive"),
-			audited(row(payProd, "symbols", "Disabled", "Enabled"), "Disruptive")))
+			audited(row(payProd, "symbols", "Disabled", "Enabled"), "weakens")))
 		Expect(s.rows(ctx, shopProd)).To(ConsistOf(
 			audited(row(shopProd, "minimumLength", "at least 14", "no policy"), "Safe"),
 			audited(row(shopProd, "reusePrevention", "at least 24", "no policy"), "Safe"),
