@@ -60,7 +60,6 @@ const (
 	ReasonNotYetActive                = "NotYetActive"
 	ReasonExpired                     = "Expired"
 	ReasonActive                      = "Active"
-	ReasonNewSettings                 = "NewSettings"
 	ReasonRegionsUnreadable           = "RegionsUnreadable"
 	ReasonSelectedAccountsUnreachable = "SelectedAccountsUnreachable"
 )
@@ -99,10 +98,6 @@ const (
 	RowReadFailed = "ReadFailed"
 	// RowContradictsOrganization: the organization's own setting says otherwise; nothing is written.
 	RowContradictsOrganization = "ContradictsOrganization"
-	// RowUnreachable: the account could not be reached.
-	RowUnreachable = "Unreachable"
-	// RowRegionDenied: a service control policy refuses the region.
-	RowRegionDenied = "RegionDenied"
 )
 
 // Labels and annotations that Plumbline sets or reads.

@@ -119,7 +119,7 @@ func TestManager(t *testing.T) {
 func TestManagerSeesOnlyTheEmulator(t *testing.T) {
 	for name, value := range map[string]string{
 		"AWS_PROFILE": "production", "AWS_SESSION_TOKEN": "real", "AWS_ENDPOINT_URL_S3": "https://example.com",
-		"https_proxy": "http://proxy.example.com", "KUBECONFIG": "/real", "NO_PROXY": "*",
+		"https_proxy": "http://elsewhere.example.com", "KUBECONFIG": "/real", "NO_PROXY": "*",
 	} {
 		t.Setenv(name, value)
 	}
