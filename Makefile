@@ -86,7 +86,7 @@ test-scripts: build ## Run the tests of the scripts and of what goes into the im
 
 .PHONY: test-e2e
 test-e2e: controlplane emulator build ## Run the end-to-end tests: the binary, a real API server, kubectl and the emulator (E2EFLAGS)
-	@$(say) "end-to-end tests (about 15 minutes)"
+	@$(say) "end-to-end tests (about 9 minutes)"
 	@go test -v -count=1 -timeout 40m $(GOTESTFLAGS) ./test/e2e/... $(E2EFLAGS)
 
 .PHONY: lint
