@@ -17,18 +17,43 @@ import (
 // checkID names a check within an account.
 type checkID = engine.CheckID
 
-// sight is when a check was last observed, with what, and what came of it.
+// sight is when a check was last observed, with what, and what came of it. There are millions of them.
 type sight struct {
-	revision, exceptions string
-	// regions are those selected then; they matter to a check that is not of one region.
-	regions []string
-	at      time.Time
-	// reason and message say why the worst of it stands; empty when it was compliant.
-	reason, message string
+	with *settings
+	// why is nil when the check was compliant.
+	why *why
+	at  moment
 	// retry is when it is to be observed again before its interval is over; zero: not before.
-	retry time.Time
+	retry moment
 	// failures counts the tries in a row that came to nothing; it spreads the retries.
-	failures int
+	failures int32
+}
+
+// settings are what the checks of a row were observed with. The checks of a pass share them.
+type settings struct {
+	revision, exceptions string
+	// regions are those selected; they matter to a check that is not of one region.
+	regions []string
+}
+
+// why says why the worst of a check stands.
+type why struct{ reason, message string }
+
+// moment is a time in nanoseconds since 1970.
+type moment int64
+
+func momentOf(t time.Time) moment {
+	if t.IsZero() {
+		return 0
+	}
+	return moment(t.UnixNano())
+}
+
+func (m moment) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(m)).UTC()
 }
 
 // changedResource names a drift (by its Judged.ID) whose change is waited for.

@@ -38,9 +38,10 @@ func remember(w world, p *plan, results []engine.Result) {
 	p.dropDenied(w)
 	for i := range p.rows {
 		r := &p.rows[i]
+		with := &settings{r.revision, r.exceptions, r.open}
 		for k := range r.checks {
 			if res, ok := fresh[r.checks[k].id]; ok {
-				w.remember(r, &r.checks[k], res, changed)
+				w.remember(r, &r.checks[k], with, result{res, changed})
 			}
 		}
 	}
@@ -59,12 +60,18 @@ func freshOf(results []engine.Result) map[checkID]engine.Result {
 	return fresh
 }
 
-func (w world) remember(r *row, c *check, res engine.Result, changed bool) {
-	s := sight{
-		revision: r.revision, exceptions: r.exceptions, regions: res.Regions, at: res.At, failures: w.memory.seen[c.id].failures,
+// result is a check's result in a pass that changed something or not.
+type result struct {
+	engine.Result
+	changed bool
+}
+
+func (w world) remember(r *row, c *check, with *settings, res result) {
+	s := sight{with: with, at: momentOf(res.At), failures: w.memory.seen[c.id].failures}
+	if reason, message := worst(res.Result); reason != "" {
+		s.why = &why{reason, message}
 	}
-	s.reason, s.message = worst(res)
-	wait := retryAfter(res, changed, s.failures)
+	wait := retryAfter(res.Result, res.changed, int(s.failures))
 	switch {
 	case wait.after == 0:
 		s.failures = 0
@@ -72,11 +79,11 @@ func (w world) remember(r *row, c *check, res engine.Result, changed bool) {
 		s.failures++
 	}
 	if wait.after > 0 {
-		s.retry = res.At.Add(wait.after)
+		s.retry = momentOf(res.At.Add(wait.after))
 	}
 	w.memory.seen[c.id] = s
-	w.rememberLooks(c.id, res)
-	c.known, c.at, c.exceptions = true, res.At, r.exceptions
+	w.rememberLooks(c.id, res.Result)
+	c.known, c.at, c.exceptions = true, s.at.time(), r.exceptions
 	c.due = w.dueAfter(r, c, s)
 }
 
@@ -169,7 +176,7 @@ func (p *plan) suspect(w world, fresh map[checkID]engine.Result) {
 	}
 	p.each(func(_ *row, c *check) {
 		if s, seen := w.memory.seen[c.id]; seen && refused[c.id.Region] {
-			s.retry = w.now
+			s.retry = momentOf(w.now)
 			w.memory.seen[c.id], c.due = s, w.now
 		}
 	})

@@ -16,8 +16,8 @@ func (w world) schedule(r *row, c *check) {
 	if !known {
 		return // never looked at: due at once
 	}
-	c.known, c.at, c.exceptions = true, s.at, s.exceptions
-	if w.recheck || s.exceptions != r.exceptions || c.at.Before(w.asked(r)) || w.released(c, s) {
+	c.known, c.at, c.exceptions = true, s.at.time(), s.with.exceptions
+	if w.recheck || c.exceptions != r.exceptions || c.at.Before(w.asked(r)) || w.released(c, s) {
 		return
 	}
 	c.due = w.dueAfter(r, c, s)
@@ -26,24 +26,25 @@ func (w world) schedule(r *row, c *check) {
 // dueAfter is when a check that was observed is next due.
 func (w world) dueAfter(r *row, c *check, s sight) time.Time {
 	every := r.spec.ObserveEvery(c.task.Control.PerResource)
-	due := s.at.Add(every - jitter(w.account.Name, every))
-	if !s.retry.IsZero() && s.retry.Before(due) {
-		return s.retry
+	due := s.at.time().Add(every - jitter(w.account.Name, every))
+	if retry := s.retry.time(); !retry.IsZero() && retry.Before(due) {
+		return retry
 	}
 	return due
 }
 
 // sightOf is what is known of a check at today's revision: from memory, else from the account's status.
 func (w world) sightOf(r *row, c *check) (sight, bool) {
-	if s, seen := w.memory.seen[c.id]; seen && s.revision == r.revision && (c.ofOneRegion() || subset(r.open, s.regions)) {
+	if s, seen := w.memory.seen[c.id]; seen && s.with.revision == r.revision && (c.ofOneRegion() || subset(r.open, s.with.regions)) {
 		return s, true
 	}
 	if !r.covers(c) {
 		return sight{}, false
 	}
-	s := sight{revision: r.revision, exceptions: r.stored.Exceptions, regions: r.open, at: r.storedTime(c.task.Control.PerResource)}
+	at := r.storedTime(c.task.Control.PerResource)
+	s := sight{with: &settings{r.revision, r.stored.Exceptions, r.open}, at: momentOf(at)}
 	if e := findControl(w.memory.controls, c.id.Control, c.id.Baseline); e != nil && tallyOf(e, c.id.Region).State() != engine.Compliant {
-		s.reason, s.message, s.retry = e.Reason, e.Message, storedRetry(e, c.id.Region, s.at)
+		s.why, s.retry = &why{e.Reason, e.Message}, momentOf(storedRetry(e, c.id.Region, at))
 	}
 	return s, true
 }
@@ -92,7 +93,7 @@ var holdReasons = []string{
 
 // released says whether a drift of the check was held back for a reason that holds no longer.
 func (w world) released(c *check, s sight) bool {
-	return slices.Contains(holdReasons, s.reason) && s.reason != c.task.Hold.Reason
+	return s.why != nil && slices.Contains(holdReasons, s.why.reason) && s.why.reason != c.task.Hold.Reason
 }
 
 // unsettled are the reasons after which a check is looked at again soon.

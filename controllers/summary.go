@@ -25,6 +25,9 @@ func summarize(w world, p plan, results []engine.Result) (s v1alpha1.AWSAccountS
 		LastHandledReconcileAt: prev.LastHandledReconcileAt,
 		Conditions:             slices.Clone(prev.Conditions),
 	}
+	if w.regionsErr != nil {
+		s.Regions = prev.Regions // what stands in was not read
+	}
 	m := newMerge(w, results)
 	asked := true
 	for i := range p.rows {

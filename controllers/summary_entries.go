@@ -146,8 +146,8 @@ func (m *merge) keep(c *check) engine.State {
 	}
 	t := tallyOf(stored, c.id.Region)
 	reason, message := stored.Reason, stored.Message
-	if s, ok := m.memory.seen[c.id]; ok {
-		reason, message = s.reason, s.message
+	if s, ok := m.memory.seen[c.id]; ok && s.why != nil {
+		reason, message = s.why.reason, s.why.message
 	}
 	over := t.Excepted > 0 && c.task.Excused == nil
 	if over {

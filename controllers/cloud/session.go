@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
@@ -45,7 +46,7 @@ type Cloud struct {
 	limiters limiters
 
 	mu          sync.Mutex
-	credentials map[Account]aws.CredentialsProvider
+	credentials map[Account]*boundCredentials
 	regions     map[string]regionList
 }
 
@@ -57,7 +58,7 @@ func New(base aws.Config, observer Observer) *Cloud {
 	}
 	return &Cloud{
 		base: base, observer: observer,
-		credentials: map[Account]aws.CredentialsProvider{}, regions: map[string]regionList{},
+		credentials: map[Account]*boundCredentials{}, regions: map[string]regionList{},
 	}
 }
 
@@ -69,7 +70,7 @@ type Session struct {
 	owner  Account
 	admins map[string]Account
 	role   string
-	creds  aws.CredentialsProvider
+	creds  *boundCredentials
 	// enforce, on a session that writes, is what an administrator's session is made for.
 	enforce *Change
 }
@@ -110,7 +111,7 @@ func (s *Session) Config(region string, actions []string) aws.Config {
 	cfg := s.cloud.base.Copy()
 	cfg.Region = region
 	cfg.Credentials = s.creds
-	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), s.cloud.attempts(s.owner.ID, region))
+	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), s.cloud.attempts(s.owner.ID, region), s.creds.renew)
 	return Guarded(cfg, Guard{Account: s.owner.ID, Region: region, Role: s.role, Actions: actions})
 }
 
@@ -146,7 +147,7 @@ func (c *Cloud) Forget(account string) {
 	delete(c.regions, account)
 }
 
-func (c *Cloud) auditCredentials(a Account) aws.CredentialsProvider {
+func (c *Cloud) auditCredentials(a Account) *boundCredentials {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p, ok := c.credentials[a]; ok {
@@ -162,7 +163,7 @@ func (c *Cloud) auditCredentials(a Account) aws.CredentialsProvider {
 // sessionNameLimit is AWS's for RoleSessionName.
 const sessionNameLimit = 64
 
-func (c *Cloud) enforceCredentials(a Account, ch Change) aws.CredentialsProvider {
+func (c *Cloud) enforceCredentials(a Account, ch Change) *boundCredentials {
 	name := "plumbline-" + ch.Control
 	name = name[:min(len(name), sessionNameLimit)]
 	return c.assume(a, a.EnforceRole, name, func(o *stscreds.AssumeRoleOptions) {
@@ -184,7 +185,7 @@ func sessionPolicy(actions []string) string {
 	return string(raw)
 }
 
-func (c *Cloud) assume(a Account, role, name string, options func(*stscreds.AssumeRoleOptions)) aws.CredentialsProvider {
+func (c *Cloud) assume(a Account, role, name string, options func(*stscreds.AssumeRoleOptions)) *boundCredentials {
 	cfg := c.base.Copy()
 	cfg.Region = c.stsRegion(a.Partition)
 	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), c.attempts(theCaller, cfg.Region))
@@ -235,7 +236,7 @@ func partitionOf(region string) string {
 // request is checked.
 type boundCredentials struct {
 	account, region, role string
-	inner                 aws.CredentialsProvider
+	inner                 *aws.CredentialsCache
 	whoAmI                func(context.Context, aws.CredentialsProvider) (string, error)
 
 	mu      sync.Mutex
@@ -266,9 +267,27 @@ func (b *boundCredentials) retrieve(ctx context.Context) (aws.Credentials, error
 		}
 	}
 	if account != b.account {
+		b.inner.Invalidate() // the role may be mended by the next time
 		return aws.Credentials{}, fmt.Errorf("%w: wanted %s, got %s", ErrWrongAccount, b.account, account)
 	}
 	return creds, nil
+}
+
+// expiredCodes say that credentials are good no more, whatever their expiry says: the role was made anew, or its sessions
+// were revoked.
+var expiredCodes = []string{"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
+
+// renew has the role assumed anew for the next call once AWS no longer accepts the credentials.
+func (b *boundCredentials) renew(stack *middleware.Stack) error {
+	return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("PlumblineRenew", func(
+		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
+	) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		out, metadata, err := next.HandleFinalize(ctx, in)
+		if control.IsCode(err, expiredCodes...) {
+			b.inner.Invalidate()
+		}
+		return out, metadata, err
+	}), middleware.After)
 }
 
 // ask finds out whose the credentials are where their source does not say, once per credentials.

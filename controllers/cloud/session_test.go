@@ -413,3 +413,42 @@ func TestTheObserverHearsOfEveryAttempt(t *testing.T) {
 		t.Errorf("heard (-want +got):\n%s", diff)
 	}
 }
+
+func TestCredentialsThatAreNoGoodAnyMoreAreAskedForAnew(t *testing.T) {
+	for _, code := range []string{"ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException"} {
+		var stage cloudtest.Cloud
+		flagHandlers(&stage)
+		s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+		ctx := context.Background()
+		cfg := s.Config(region, []string{readsFlag})
+		if err := readFlag(ctx, cfg); err != nil {
+			t.Fatal(err)
+		}
+		stage.Deny(readsFlag, cloudtest.Error(code, "revoked"))
+		if err := readFlag(ctx, cfg); !control.IsCredentials(err) {
+			t.Errorf("%s: got %v", code, err)
+		}
+		stage.Allow(readsFlag)
+		if err := readFlag(ctx, cfg); err != nil {
+			t.Errorf("%s: the call after it: %v", code, err)
+		}
+		if n := len(stage.Sessions()); n != 2 {
+			t.Errorf("%s: the role was assumed %d times", code, n)
+		}
+	}
+}
+
+func TestARoleThatLedElsewhereWorksOnceItIsMended(t *testing.T) {
+	var stage cloudtest.Cloud
+	flagHandlers(&stage)
+	s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+	stage.LeadRole(roleOf(member, "Audit"), other)
+	ctx := context.Background()
+	if err := s.Reach(ctx); !errors.Is(err, cloud.ErrWrongAccount) {
+		t.Fatal(err)
+	}
+	stage.LeadRole(roleOf(member, "Audit"), "")
+	if err := readFlag(ctx, s.Config(region, []string{readsFlag})); err != nil {
+		t.Errorf("after it was mended: %v", err)
+	}
+}

@@ -3,7 +3,10 @@ package engine
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
@@ -23,24 +26,37 @@ func (r *run) verify(ctx context.Context) {
 			made[i] = res.Findings
 		}
 	}
-	for pause := firstPause; len(made) > 0; pause = min(2*pause, longestPause) {
-		open := false
-		for i := range r.results {
-			if was, changed := made[i]; changed && ctx.Err() == nil {
-				open = r.lookAgain(ctx, i, was) || open
-			}
-		}
-		if !open || r.clock().Sub(r.writing)+pause > r.limits.VerifyFor || !r.sleep(ctx, pause) {
+	for pause := firstPause; len(made) > 0 && ctx.Err() == nil; pause = min(2*pause, longestPause) {
+		if !r.lookAtAll(ctx, made) || r.clock().Sub(r.writing)+pause > r.limits.VerifyFor || !r.sleep(ctx, pause) {
 			return
 		}
 	}
 }
 
+// lookAtAll looks once more at the controls that changed something, side by side, and says whether it is worth looking yet
+// again. They share their reads with each other, and with nobody before the changes.
+func (r *run) lookAtAll(ctx context.Context, made map[int][]Judged) bool {
+	memo := control.NewMemo(ctx)
+	var open atomic.Bool
+	var g errgroup.Group
+	g.SetLimit(r.limits.Parallel)
+	for i, was := range made {
+		g.Go(func() error {
+			if r.lookAgain(ctx, i, was, memo) {
+				open.Store(true)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return no errors
+	return open.Load()
+}
+
 // lookAgain observes one changed control and says whether it is worth looking once more: a change is not to be seen yet, or
 // nothing could be seen. was are its findings right after the changes. What failed stays failed, what was capped stays
 // capped.
-func (r *run) lookAgain(ctx context.Context, i int, was []Judged) bool {
-	after := r.observe(ctx, r.results[i].Task, control.NewMemo(ctx), true)
+func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.Memo) bool {
+	after := r.observe(ctx, r.results[i].Task, memo, true)
 	after.Changed, after.Refused = r.results[i].Changed, false
 	if after.Skipped || after.blind {
 		// What was changed is still waited for; that it could not be looked at stands beside it.
