@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/cloud/cloudtest"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 func organization() *v1alpha1.AWSOrganization {
@@ -400,4 +402,69 @@ func TestRollUpOfAccountsOverAnAPIServer(t *testing.T) {
 	same(t, "a conflict is tried again", rollUpAfter, r.RequeueAfter)
 	c.before = nil
 	state(v1alpha1.BaselineDrifted)
+}
+
+func TestAnAccountThatIsWorkedOnNoLongerGivesItsPlaceBack(t *testing.T) {
+	for name, end := range map[string]func(c *cluster){
+		"deleted": func(c *cluster) {
+			if err := c.Delete(c.ctx, anAccount(member)); err != nil {
+				c.Fatal(err)
+			}
+		},
+		"cannot be entered": func(c *cluster) {
+			c.accounts.Cloud.Forget(member)
+			c.aws.DenyRole(roleIn(member, "Audit"), cloudtest.Error("AccessDenied", "no"))
+			c.later(time.Minute)
+		},
+		"left": func(c *cluster) {
+			change(c, member, &v1alpha1.AWSAccount{}, func(a *v1alpha1.AWSAccount) {
+				metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.AnnotationState, stateLeft)
+			})
+		},
+		"without an organization": func(c *cluster) {
+			if err := c.Delete(c.ctx, organization()); err != nil {
+				c.Fatal(err)
+			}
+		},
+		"without the baseline": func(c *cluster) {
+			change(c, "organization", &v1alpha1.EncryptionBaseline{}, func(b *v1alpha1.EncryptionBaseline) {
+				b.Spec.Accounts = &v1alpha1.AccountSelector{Include: []v1alpha1.AccountID{otherOne}}
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			c.accounts.Engine = engine.New(engine.Limits{AccountsAtOnce: 1, VerifyFor: 1}, c.accounts.Record, c.clock)
+			cloudtest.Handle(&c.aws, func(cloudtest.Call, *ec2.EnableEbsEncryptionByDefaultInput) (*ec2.EnableEbsEncryptionByDefaultOutput, error) {
+				return &ec2.EnableEbsEncryptionByDefaultOutput{}, nil // and nothing is to be seen of it
+			})
+			c.create(organization(), encryptionBaseline(v1alpha1.ModeEnforce), anAccount(member), anAccount(otherOne))
+			c.off[member+" "+ireland], c.off[otherOne+" "+ireland] = true, true
+			reason := func(id string) string {
+				t.Helper()
+				c.pass(id)
+				return c.account(id).Status.Drift[0].Reason
+			}
+			same(t, "the first", v1alpha1.RowSettling, reason(member))
+			same(t, "the other", v1alpha1.RowCapReached, reason(otherOne))
+			end(c)
+			c.pass(member)
+			if name == "without an organization" {
+				c.create(organization())
+			}
+			c.later(20 * time.Minute)
+			same(t, "the other, after the end", v1alpha1.RowSettling, reason(otherOne))
+		})
+	}
+}
+
+func TestRegionsThatStandInAreNotTakenForThoseRead(t *testing.T) {
+	c := newCluster(t)
+	org := organization()
+	org.Spec.Regions = []v1alpha1.Region{ireland}
+	c.create(org, encryptionBaseline(v1alpha1.ModeAudit), anAccount(member))
+	c.aws.Deny("ec2:DescribeRegions", nil)
+	c.pass(member)
+	c.state(member, "Unknown 1/2")
+	same(t, "regions", []string(nil), c.account(member).Status.Regions)
 }

@@ -91,6 +91,14 @@ func TestAnObjectOrAStatusThatWasMadeAnewIsLookedAtAnew(t *testing.T) {
 	}
 }
 
+// Nothing in the status tells a new object from the old one when all is well.
+func TestANewObjectIsLookedAtAnewAlsoWhenNothingDrifted(t *testing.T) {
+	s := newScene(t)
+	s.pass()
+	s.account.UID, s.account.Status = "uid-2", v1alpha1.AWSAccountStatus{}
+	same(t, "looked at", everything(), s.pass().Looked)
+}
+
 func TestAnAccountThatWasAwayIsLookedAtAnew(t *testing.T) {
 	s := newScene(t)
 	s.pass()
@@ -377,6 +385,19 @@ func TestAPolicyThatBeginsToRefuseARegionIsFoundOutAlthoughNotAllOfItWasDue(t *t
 	s.pass()
 	s.is("Compliant 3/3")
 	same(t, "denied", []string{ireland}, s.account.Status.DeniedRegions)
+}
+
+func TestARegionIsSuspectedOnceAnHour(t *testing.T) {
+	s := newScene(t)
+	s.pass()
+	s.fails[flag+" "+ireland] = scpError
+	looked := 0
+	for end := s.now.Add(2 * time.Hour); s.now.Before(end); {
+		p := s.pass()
+		looked += len(only(p.Looked, volumes+" "+ireland))
+		s.later(p.Next)
+	}
+	same(t, "how often the region's other check was looked at for it", 1, looked)
 }
 
 func TestMaps(t *testing.T) {

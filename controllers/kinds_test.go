@@ -150,6 +150,15 @@ func TestPrecedence(t *testing.T) {
 	same(t, "order", []string{"max", "z", "a", "b", "y", "min"}, names)
 }
 
+func TestARevisionIsAlsoOfTheControlsThatAreBound(t *testing.T) {
+	s := newScene(t)
+	before := revisionOf(s.kind(), s.baselines[0])
+	s.version = 2
+	if before == revisionOf(s.kind(), s.baselines[0]) {
+		t.Error("a version that binds another control to a section has the same revision")
+	}
+}
+
 // Every kind has a revision, whatever its controls make of its sections.
 func TestRevisionsOfAllKinds(t *testing.T) {
 	seen := map[string]string{}

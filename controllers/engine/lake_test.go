@@ -118,6 +118,9 @@ func (l *lake) write(ctx context.Context, t *control.Target, volume string) erro
 			return err
 		}
 	}
+	if err := ctx.Err(); err != nil { // as a further call would fail
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.volumes[t.Account+t.Region][volume] = true
