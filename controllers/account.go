@@ -129,9 +129,11 @@ func (r *AccountReconciler) forget(account string) {
 // pass enters the account, has what is due done, and writes what came of it.
 func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWSOrganization) (ctrl.Result, error) {
 	session, err := r.enter(ctx, org, w.account)
-	call := r.mustCall(w)
+	call := r.mustCall(w, org)
 	if err == nil && call {
-		err = session.Reach(ctx)
+		if err = session.Reach(ctx); err == nil {
+			w.memory.entry, err = r.Entry(org, w.account.Name, w.account.Spec.Roles)
+		}
 	}
 	switch {
 	case stopped(ctx):

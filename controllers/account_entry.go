@@ -68,7 +68,10 @@ func (r *AccountReconciler) Entry(org *v1alpha1.AWSOrganization, id string, own 
 
 // mustCall says whether this pass has to call AWS: when something is due, or when it is not known whether the account can be
 // entered and which regions it has.
-func (r *AccountReconciler) mustCall(w world) bool {
+func (r *AccountReconciler) mustCall(w world, org *v1alpha1.AWSOrganization) bool {
+	if entry, err := r.Entry(org, w.account.Name, w.account.Spec.Roles); err != nil || w.memory.entry != (cloud.Account{}) && entry != w.memory.entry {
+		return true // the roles or the external id of the organization were changed
+	}
 	reachable := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReachable)
 	ready := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReady)
 	switch {

@@ -468,3 +468,17 @@ func TestRegionsThatStandInAreNotTakenForThoseRead(t *testing.T) {
 	c.state(member, "Unknown 1/2")
 	same(t, "regions", []string(nil), c.account(member).Status.Regions)
 }
+
+func TestAnotherRoleInTheOrganizationIsTriedAtOnce(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), encryptionBaseline(v1alpha1.ModeAudit), anAccount(member))
+	c.pass(member)
+	c.calls()
+	c.later(time.Minute)
+	change(c, "acme", &v1alpha1.AWSOrganization{}, func(o *v1alpha1.AWSOrganization) { o.Spec.Roles.ExternalID = "another" })
+	c.pass(member)
+	same(t, "calls", []string{"AssumeRole eu-central-1"}, c.calls())
+	c.later(time.Minute)
+	c.pass(member)
+	same(t, "calls of the next", []string(nil), c.calls())
+}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
@@ -90,6 +91,8 @@ type memory struct {
 	requests map[string]request
 	// unreachable counts the failed tries in a row to enter the account, unread those to list its regions.
 	unreachable, unread int
+	// entry is how the account was last entered: roles and external id. Zero before that.
+	entry cloud.Account
 }
 
 // uncut is what a status has no room for.
