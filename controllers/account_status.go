@@ -145,7 +145,7 @@ func (p plan) unknownRegions() []string {
 func unreachableStatus(w world, p plan, err error) v1alpha1.AWSAccountStatus {
 	s := *w.account.Status.DeepCopy()
 	s.ObservedGeneration = w.account.Generation
-	s.Name, s.OrganizationPath = w.account.Annotations[v1alpha1.AnnotationName], w.account.Annotations[v1alpha1.AnnotationOUPath]
+	s.Name, s.OrganizationPath = nameOf(w.account), pathOf(w.account)
 	s.State = v1alpha1.AccountUnreachable
 	s.Checks, s.Baselines = v1alpha1.CheckCounts{}, nil
 	for _, r := range p.rows {
@@ -179,11 +179,20 @@ func whyUnreachable(err error) (reason, message string) {
 	return reason, message
 }
 
+// nameOf and pathOf are the account's name and OU path, as discovery or a person wrote them.
+func nameOf(a *v1alpha1.AWSAccount) string {
+	return control.Bounded(a.Annotations[v1alpha1.AnnotationName], maxValue)
+}
+
+func pathOf(a *v1alpha1.AWSAccount) string {
+	return control.Bounded(a.Annotations[v1alpha1.AnnotationOUPath], 1024)
+}
+
 // absentStatus marks an account that left the organization, or that AWS suspended or is closing. It is not touched.
 func absentStatus(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStatus {
 	s := *a.Status.DeepCopy()
 	s.ObservedGeneration = a.Generation
-	s.Name, s.OrganizationPath = a.Annotations[v1alpha1.AnnotationName], a.Annotations[v1alpha1.AnnotationOUPath]
+	s.Name, s.OrganizationPath = nameOf(a), pathOf(a)
 	s.Checks, s.Summary, s.Baselines, s.Controls, s.Drift, s.DriftedResources = v1alpha1.CheckCounts{}, "0/0", nil, nil, nil, 0
 	reason, message := v1alpha1.ReasonSuspendedByAWS, "the account's state in AWS Organizations is "+a.Annotations[v1alpha1.AnnotationState]+"; it is not touched"
 	s.State = v1alpha1.AccountSuspended

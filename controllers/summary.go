@@ -18,8 +18,8 @@ func summarize(w world, p plan, results []engine.Result) (s v1alpha1.AWSAccountS
 	prev := &w.account.Status
 	s = v1alpha1.AWSAccountStatus{
 		ObservedGeneration:     w.account.Generation,
-		Name:                   w.account.Annotations[v1alpha1.AnnotationName],
-		OrganizationPath:       w.account.Annotations[v1alpha1.AnnotationOUPath],
+		Name:                   nameOf(w.account),
+		OrganizationPath:       pathOf(w.account),
 		Regions:                w.enabled,
 		DeniedRegions:          p.denied,
 		LastHandledReconcileAt: prev.LastHandledReconcileAt,

@@ -87,8 +87,8 @@ func btoi(b bool) int {
 	return 0
 }
 
-// fit cuts a status until it is within maxStatusSize: rows first, then messages, and last the maps and lists of regions,
-// which then say "*" for every region. A map is cut to more than is true, never to less.
+// fit cuts a status until it is within maxStatusSize: rows first, then messages, then the maps and lists of regions, which
+// then say "*" for every region, and last what only explains. A map is cut to more than is true, never to less.
 func fit(s *v1alpha1.AWSAccountStatus) {
 	for size(s) > maxStatusSize && len(s.Drift) > 0 {
 		s.Drift, s.Truncated = s.Drift[:len(s.Drift)/2], true
@@ -103,6 +103,12 @@ func fit(s *v1alpha1.AWSAccountStatus) {
 	}
 	for i := len(s.Controls) - 1; i >= 0 && size(s) > maxStatusSize; i-- {
 		cutRegions(&s.Controls[i])
+	}
+	for i := len(s.Baselines) - 1; i >= 0 && size(s) > maxStatusSize; i-- {
+		s.Baselines[i].Regions = nil // covered says what the row stands for
+	}
+	for i := len(s.Controls) - 1; i >= 0 && size(s) > maxStatusSize; i-- {
+		s.Controls[i].Message = ""
 	}
 }
 

@@ -81,6 +81,27 @@ func TestAStatusFitsWhateverIsWrong(t *testing.T) {
 	}
 }
 
+func TestAStatusFitsWithManyBaselines(t *testing.T) {
+	s := everythingIsWrong(60)
+	for len(s.Baselines) < 20 {
+		s.Baselines = append(s.Baselines, s.Baselines[0])
+	}
+	fit(&s)
+	if n := size(&s); n > maxStatusSize {
+		t.Errorf("the status has %d bytes", n)
+	}
+}
+
+func TestANameThatAPersonWroteIsBounded(t *testing.T) {
+	s := newScene(t)
+	s.account.Annotations[v1alpha1.AnnotationName] = strings.Repeat("x", 100_000)
+	s.account.Annotations[v1alpha1.AnnotationOUPath] = strings.Repeat("y", 100_000)
+	s.pass()
+	if n := size(&s.account.Status); n > 4000 {
+		t.Errorf("the status has %d bytes", n)
+	}
+}
+
 func TestWhatFitsIsNotCut(t *testing.T) {
 	s := everythingIsWrong(1)
 	s.Drift = s.Drift[:3]

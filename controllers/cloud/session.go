@@ -71,8 +71,10 @@ type Session struct {
 	admins map[string]Account
 	role   string
 	creds  *boundCredentials
-	// enforce, on a session that writes, is what an administrator's session is made for.
+	// enforce, on a session that writes, is what an administrator's session is made for; entered are those made so far.
 	enforce *Change
+	mu      sync.Mutex
+	entered map[string]*Session
 }
 
 var _ control.Connector = (*Session)(nil)
@@ -119,20 +121,26 @@ func (s *Session) Config(region string, actions []string) aws.Config {
 // enforce role and the same permissions.
 func (s *Session) Admin(service string) (control.Connector, string, error) {
 	a, ok := s.admins[service]
-	if !ok {
+	switch {
+	case !ok:
 		return nil, "", fmt.Errorf("%s: %w", service, ErrNoAdministrator)
-	}
-	if a.Problem != "" {
+	case a.Problem != "":
 		return nil, "", fmt.Errorf("account %s: %s", a.ID, a.Problem)
-	}
-	admin := s.cloud.Session(a, s.admins)
-	if s.enforce == nil {
-		return admin, a.ID, nil
+	case s.enforce == nil:
+		return s.cloud.Session(a, s.admins), a.ID, nil
 	}
 	if s.enforce.Entered != nil {
 		s.enforce.Entered(a.ID)
 	}
-	return admin.Enforce(*s.enforce), a.ID, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entered[a.ID] == nil {
+		if s.entered == nil {
+			s.entered = map[string]*Session{}
+		}
+		s.entered[a.ID] = s.cloud.Session(a, s.admins).Enforce(*s.enforce)
+	}
+	return s.entered[a.ID], a.ID, nil
 }
 
 // Forget drops the account's cached credentials and regions, so that the next session asks again.
