@@ -18,11 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlzap "sigs.k8s.io/controller-runtime/pkg/log/zap"
-	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -31,7 +28,6 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/controls"
-	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 // version is set when the binary is built.
@@ -71,36 +67,12 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	record := controllers.NewRecord(mgr.GetEventRecorder("plumbline"), ctrlmetrics.Registry, time.Now)
-	entrance := cloud.New(base, record.AWSCall)
-	directory := &controllers.Directory{}
-	accounts := &controllers.AccountReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(o.limits(), record, time.Now),
-		Kinds: controls.Kinds(), Directory: directory, Record: record,
-		AllowWrites: o.allowWrites, Parallel: o.accountParallel, Clock: time.Now,
-	}
-	if o.ackRoles {
-		ack, err := controllers.NewACKRoles(mgr, ctrl.Log)
-		if err != nil {
-			return err
-		}
-		accounts.ACKRole = ack.Role
-	}
-	reconcilers := []interface{ SetupWithManager(ctrl.Manager) error }{
-		accounts,
-		&controllers.OrganizationReconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Directory: directory, Record: record,
-			Read: entrance.ReadOrganization, Tags: entrance.ReadTags, Entry: accounts.Entry, Clock: time.Now,
-		},
-		&controllers.BaselineReconciler{
-			Client: mgr.GetClient(), Kinds: controls.Kinds(), Record: record, AllowWrites: o.allowWrites, Clock: time.Now,
-		},
-		&controllers.ExceptionReconciler{Client: mgr.GetClient(), Kinds: controls.Kinds(), Clock: time.Now},
-	}
-	for _, r := range reconcilers {
-		if err := r.SetupWithManager(mgr); err != nil {
-			return fmt.Errorf("setting up %T: %w", r, err)
-		}
+	err = controllers.Setup(mgr, controllers.Options{
+		AWS: base, Kinds: controls.Kinds(), Limits: o.limits(), AllowWrites: o.allowWrites,
+		Parallel: o.accountParallel, ACKRoles: o.ackRoles, Clock: time.Now,
+	})
+	if err != nil {
+		return err
 	}
 	ctrl.Log.Info("starting", "version", version, "allowWrites", o.allowWrites)
 	return mgr.Start(ctx)
@@ -138,9 +110,7 @@ func newManager(o *options) (ctrl.Manager, error) {
 		Scheme: scheme, Metrics: metrics, HealthProbeBindAddress: o.healthAddress,
 		LeaderElection: o.leaderElect, LeaderElectionID: "plumbline.dev", LeaderElectionNamespace: o.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &o.shutdownTimeout,
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.AWSAccount{}: {Transform: controllers.SlimAccount},
-		}},
+		Cache: controllers.CacheOptions(),
 	})
 	if err != nil {
 		return nil, err

@@ -189,7 +189,7 @@ func (w world) task(r *row, b control.Bound, region string) engine.Task {
 	id := checkID{Baseline: r.key(), Control: b.ID, Region: region}
 	return engine.Task{
 		Control: b, Baseline: r.key(), Region: region, Regions: r.open,
-		Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
+		Every: r.spec.ObserveEvery(b.PerResource), Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
 		Hold:  w.hold(r.spec, b),
 		Looks: func(drift string) int { return w.memory.looks[changedResource{id, drift}] },
 	}

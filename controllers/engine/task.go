@@ -26,6 +26,8 @@ type Task struct {
 	Region string
 	// Regions are the regions that the baseline selects in the account.
 	Regions []string
+	// Every is how often the check is observed at least; answers that many accounts share are used for a part of that.
+	Every time.Duration
 	// Mode and Approval are those in effect for the section.
 	Mode     v1alpha1.Mode
 	Approval v1alpha1.Approval
