@@ -128,6 +128,8 @@ func (r *AccountReconciler) forget(account string) {
 
 // pass enters the account, has what is due done, and writes what came of it.
 func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWSOrganization) (ctrl.Result, error) {
+	ctx, requests := cloud.CountRequests(ctx)
+	defer func() { r.Record.Pass(requests.Load()) }()
 	session, err := r.enter(ctx, org, w.account)
 	call := r.mustCall(w, org)
 	if err == nil && call {

@@ -17,6 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
@@ -40,6 +41,8 @@ type metrics struct {
 	durations    *prometheus.HistogramVec
 	changes      *prometheus.CounterVec
 	calls        *prometheus.CounterVec
+	requests     *prometheus.CounterVec
+	passes       prometheus.Histogram
 	accounts     *prometheus.GaugeVec
 	oldestLooked prometheus.GaugeFunc
 }
@@ -64,6 +67,14 @@ func NewRecord(recorder events.EventRecorder, registry prometheus.Registerer, cl
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "plumbline_aws_calls_total", Help: "Attempts at AWS calls, by service, operation and outcome (ok, denied, throttled, error).",
 		}, []string{"service", "operation", "outcome"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plumbline_control_requests_total",
+			Help: "Attempts at AWS calls, by the control they were made for, the read that several controls share, session or discovery.",
+		}, []string{"control"}),
+		passes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "plumbline_pass_requests", Help: "Attempts at AWS calls in one pass over one account.",
+			Buckets: []float64{0, 1, 3, 10, 30, 100, 300, 1000, 3000},
+		}),
 		accounts: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "plumbline_baseline_accounts", Help: "Accounts by baseline and state.",
 		}, []string{"kind", "baseline", "state"}),
@@ -72,7 +83,7 @@ func NewRecord(recorder events.EventRecorder, registry prometheus.Registerer, cl
 		Name: "plumbline_oldest_observation_age_seconds", Help: "Age of the last observation of the account that was looked at longest ago.",
 	}, r.oldestAge)
 	m := r.metrics
-	registry.MustRegister(m.checks, m.outcomes, m.durations, m.changes, m.calls, m.accounts, m.oldestLooked)
+	registry.MustRegister(m.checks, m.outcomes, m.durations, m.changes, m.calls, m.requests, m.passes, m.accounts, m.oldestLooked)
 	return r
 }
 
@@ -87,9 +98,17 @@ func (r *Record) oldestAge() float64 {
 }
 
 // AWSCall counts an attempt at an AWS call.
-func (r *Record) AWSCall(service, operation, outcome string) {
-	r.metrics.calls.WithLabelValues(service, operation, outcome).Inc()
+func (r *Record) AWSCall(a cloud.Attempt) {
+	r.metrics.calls.WithLabelValues(a.Service, a.Operation, a.Outcome).Inc()
+	purpose := a.Purpose
+	if purpose == "" {
+		purpose = "other"
+	}
+	r.metrics.requests.WithLabelValues(purpose).Inc()
 }
+
+// Pass counts the requests of one pass over one account.
+func (r *Record) Pass(requests int64) { r.metrics.passes.Observe(float64(requests)) }
 
 // Observed counts how a check went.
 func (r *Record) Observed(id, outcome string, took time.Duration) {

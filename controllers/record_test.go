@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/tools/events"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
@@ -189,4 +190,43 @@ func TestSlimAccountKeepsWhatSelectingAndSummingNeed(t *testing.T) {
 	if other, err := SlimAccount("a tombstone"); other != "a tombstone" || err != nil {
 		t.Errorf("something else becomes %v, %v", other, err)
 	}
+}
+
+// Requests are counted by what they are for, beside the counts by operation: never one times the other.
+func TestRequestsAreCountedByPurpose(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	r := NewRecord(events.NewFakeRecorder(1), registry, func() time.Time { return noon })
+	for _, a := range []cloud.Attempt{
+		{Account: "1", Region: ireland, Service: "S3", Operation: "ListBuckets", Outcome: cloud.OutcomeOK, Purpose: "s3.buckets"},
+		{Account: "2", Region: ireland, Service: "S3", Operation: "GetBucketPolicy", Outcome: cloud.OutcomeOK, Purpose: "s3-secure-transport"},
+		{Account: "2", Region: frankfurt, Service: "S3", Operation: "GetBucketPolicy", Outcome: cloud.OutcomeOK, Purpose: "s3-secure-transport"},
+		{Account: "3", Region: frankfurt, Service: "S3", Operation: "GetBucketPolicy", Outcome: cloud.OutcomeOK},
+	} {
+		r.AWSCall(a)
+	}
+	r.Pass(35)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetValue())
+			}
+			if name := f.GetName(); name == "plumbline_pass_requests" {
+				got = append(got, fmt.Sprint(name, " ", m.GetHistogram().GetSampleCount(), " ", m.GetHistogram().GetSampleSum()))
+			} else if len(labels) > 0 {
+				got = append(got, fmt.Sprint(name, " ", labels, " ", m.GetCounter().GetValue()))
+			}
+		}
+	}
+	same(t, "metrics", []string{
+		"plumbline_aws_calls_total [GetBucketPolicy ok S3] 3", "plumbline_aws_calls_total [ListBuckets ok S3] 1",
+		"plumbline_control_requests_total [other] 1", "plumbline_control_requests_total [s3-secure-transport] 2",
+		"plumbline_control_requests_total [s3.buckets] 1",
+		"plumbline_pass_requests 1 35",
+	}, got)
 }

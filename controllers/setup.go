@@ -42,7 +42,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		o.Registry = ctrlmetrics.Registry
 	}
 	record := NewRecord(mgr.GetEventRecorder("plumbline"), o.Registry, o.Clock)
-	entrance := cloud.New(o.AWS, record.AWSCall)
+	entrance := cloud.New(o.AWS, record.AWSCall, o.Clock)
 	directory := &Directory{}
 	accounts := &AccountReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(o.Limits, record, o.Clock),

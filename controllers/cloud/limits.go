@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/time/rate"
 
 	"github.com/plumbline-dev/plumbline/controllers/control"
@@ -40,8 +38,13 @@ var limits = []limit{
 	{"", "", 50, 100},
 }
 
-// theCaller stands for the manager's own account in the keys of limiters.
-const theCaller = ""
+// keyOf is the bucket that an attempt takes its turn from.
+func keyOf(account, region, service, operation string) limiterKey {
+	if service == "STS" { // counts against the caller's account, whichever role is asked for
+		account, region = "", ""
+	}
+	return limiterKey{account, region, rowOf(service, operation)}
+}
 
 type limiterKey struct {
 	account, region string
@@ -61,7 +64,7 @@ const minBuckets = 1024
 
 // wait waits for a turn. A turn that would come only after ctx has ended is an error at once.
 func (l *limiters) wait(ctx context.Context, account, region, service, operation string) error {
-	err := l.get(limiterKey{account, region, rowOf(service, operation)}).Wait(ctx)
+	err := l.get(keyOf(account, region, service, operation)).Wait(ctx)
 	if err != nil && !errors.Is(err, ctx.Err()) {
 		return fmt.Errorf("%w: %s.%s", control.ErrRateLimit, service, operation)
 	}
@@ -102,45 +105,4 @@ func rowOf(service, operation string) int {
 		}
 	}
 	return len(limits) - 1
-}
-
-// Outcomes of an attempt, as the metrics count them.
-const (
-	OutcomeOK        = "ok"
-	OutcomeDenied    = "denied"
-	OutcomeThrottled = "throttled"
-	OutcomeError     = "error"
-)
-
-// An Observer hears of every attempt at an AWS call.
-type Observer func(service, operation, outcome string)
-
-// attempts takes the rate limit and tells the observer, on every attempt.
-func (c *Cloud) attempts(account, region string) func(*middleware.Stack) error {
-	return func(stack *middleware.Stack) error {
-		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("PlumblineAttempt",
-			func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
-				middleware.FinalizeOutput, middleware.Metadata, error,
-			) {
-				service, operation := awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx)
-				if err := c.limiters.wait(ctx, account, region, service, operation); err != nil {
-					return middleware.FinalizeOutput{}, middleware.Metadata{}, err
-				}
-				out, metadata, err := next.HandleFinalize(ctx, in)
-				c.observe(service, operation, outcomeOf(err))
-				return out, metadata, err
-			}), "Retry", middleware.After)
-	}
-}
-
-func outcomeOf(err error) string {
-	switch {
-	case err == nil:
-		return OutcomeOK
-	case control.IsAccessDenied(err):
-		return OutcomeDenied
-	case control.IsThrottled(err):
-		return OutcomeThrottled
-	}
-	return OutcomeError
 }

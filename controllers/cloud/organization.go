@@ -43,6 +43,7 @@ const maxPages = 10_000
 
 // ReadOrganization reads the organization through its audit role in the account it is read from.
 func (c *Cloud) ReadOrganization(ctx context.Context, from Account) (*Organization, error) {
+	ctx = control.WithPurpose(ctx, control.PurposeDiscovery)
 	s := c.Session(from, nil)
 	if err := s.Reach(ctx); err != nil {
 		return nil, err
@@ -224,6 +225,7 @@ func ousFromPaths(paths []string) []string {
 
 // ReadTags reads the AWS tags of one account, through the account the organization is read from.
 func (c *Cloud) ReadTags(ctx context.Context, from Account, account string) (map[string]string, error) {
+	ctx = control.WithPurpose(ctx, control.PurposeDiscovery)
 	s := c.Session(from, nil)
 	api := organizations.NewFromConfig(s.Config(control.HomeRegion(s.owner.Partition), DiscoveryReads))
 	tags := map[string]string{}

@@ -67,7 +67,7 @@ func (f fakeOrganization) handle(stage *cloudtest.Cloud) {
 func read(f fakeOrganization) (*cloud.Organization, error) {
 	var stage cloudtest.Cloud
 	f.handle(&stage)
-	return cloud.New(stage.Base(), nil).ReadOrganization(context.Background(), account(management))
+	return cloud.New(stage.Base(), nil, time.Now).ReadOrganization(context.Background(), account(management))
 }
 
 func placed(id, path string) types.Account {
@@ -153,7 +153,7 @@ func TestAnOrganizationThatCannotBeReadWholeIsNotRead(t *testing.T) {
 			var stage cloudtest.Cloud
 			fakeOrganization{pages: [][]types.Account{{placed(member, "")}}}.handle(&stage)
 			stage.Deny(action, nil)
-			got, err := cloud.New(stage.Base(), nil).ReadOrganization(context.Background(), account(management))
+			got, err := cloud.New(stage.Base(), nil, time.Now).ReadOrganization(context.Background(), account(management))
 			if !control.IsAccessDenied(err) {
 				t.Errorf("got %v, %v", got, err)
 			}
@@ -162,7 +162,7 @@ func TestAnOrganizationThatCannotBeReadWholeIsNotRead(t *testing.T) {
 	var stage cloudtest.Cloud
 	fakeOrganization{}.handle(&stage)
 	stage.Blank("organizations:DescribeOrganization")
-	if got, err := cloud.New(stage.Base(), nil).ReadOrganization(context.Background(), account(management)); !errors.Is(err, control.ErrUnexpected) {
+	if got, err := cloud.New(stage.Base(), nil, time.Now).ReadOrganization(context.Background(), account(management)); !errors.Is(err, control.ErrUnexpected) {
 		t.Errorf("an organization without an id: %v, %v", got, err)
 	}
 }
@@ -179,7 +179,7 @@ func TestReadTags(t *testing.T) {
 		}
 		return &pages[0], nil
 	})
-	got, err := cloud.New(stage.Base(), nil).ReadTags(context.Background(), account(management), member)
+	got, err := cloud.New(stage.Base(), nil, time.Now).ReadTags(context.Background(), account(management), member)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestReadTags(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	stage.Deny("organizations:ListTagsForResource", nil)
-	if tags, err := cloud.New(stage.Base(), nil).ReadTags(context.Background(), account(management), member); err == nil || tags != nil {
+	if tags, err := cloud.New(stage.Base(), nil, time.Now).ReadTags(context.Background(), account(management), member); err == nil || tags != nil {
 		t.Errorf("tags that cannot be read: %v, %v", tags, err)
 	}
 }

@@ -45,6 +45,7 @@ func (c *Cloud) Regions(ctx context.Context, s *Session, now time.Time) ([]strin
 }
 
 func readRegions(ctx context.Context, s *Session) ([]string, error) {
+	ctx = control.WithPurpose(ctx, control.PurposeSession)
 	cfg := s.Config(control.HomeRegion(s.owner.Partition), SessionReads)
 	// Without AllRegions the answer holds the regions that are enabled, by default or by opting in.
 	out, err := ec2.NewFromConfig(cfg).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
@@ -67,6 +68,7 @@ func readRegions(ctx context.Context, s *Session) ([]string, error) {
 // Denied asks whether a service control policy refuses the region as such: it makes one harmless call there that needs no
 // permission but ec2:DescribeRegions.
 func (c *Cloud) Denied(ctx context.Context, s *Session, region string) bool {
+	ctx = control.WithPurpose(ctx, control.PurposeSession)
 	_, err := ec2.NewFromConfig(s.Config(region, SessionReads)).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
 	return err != nil && control.IsDeniedBySCP(err)
 }

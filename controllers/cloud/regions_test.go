@@ -62,7 +62,7 @@ func TestRegions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stage cloudtest.Cloud
-			entrance := cloud.New(stage.Base(), nil)
+			entrance := cloud.New(stage.Base(), nil, time.Now)
 			for i, a := range asks {
 				regionsAnswer(&stage, a.answer, a.err)
 				if a.forget {
@@ -86,7 +86,7 @@ func TestRegions(t *testing.T) {
 func TestRegionsWithoutARegionAreUnexpected(t *testing.T) {
 	var stage cloudtest.Cloud
 	regionsAnswer(&stage, []types.Region{{}}, nil)
-	entrance := cloud.New(stage.Base(), nil)
+	entrance := cloud.New(stage.Base(), nil, time.Now)
 	_, _, err := entrance.Regions(context.Background(), entrance.Session(account(member), nil), noon)
 	if !errors.Is(err, control.ErrUnexpected) {
 		t.Errorf("got %v", err)
@@ -108,7 +108,7 @@ func TestDenied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var stage cloudtest.Cloud
 			regionsAnswer(&stage, enabled("eu-west-1"), tc.err)
-			entrance := cloud.New(stage.Base(), nil)
+			entrance := cloud.New(stage.Base(), nil, time.Now)
 			if got := entrance.Denied(context.Background(), entrance.Session(account(member), nil), "eu-west-1"); got != tc.want {
 				t.Errorf("got %v", got)
 			}

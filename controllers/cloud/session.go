@@ -43,7 +43,9 @@ type Account struct {
 type Cloud struct {
 	base     aws.Config
 	observer Observer
+	clock    func() time.Time
 	limiters limiters
+	requests requests
 
 	mu          sync.Mutex
 	credentials map[Account]*boundCredentials
@@ -51,18 +53,16 @@ type Cloud struct {
 }
 
 // New makes a Cloud from the manager's own configuration (its credential chain, transport and endpoint). observer may be
-// nil.
-func New(base aws.Config, observer Observer) *Cloud {
+// nil. clock is time.Now except in tests.
+func New(base aws.Config, observer Observer, clock func() time.Time) *Cloud {
 	if observer == nil {
-		observer = func(_, _, _ string) {}
+		observer = func(Attempt) {}
 	}
 	return &Cloud{
-		base: base, observer: observer,
+		base: base, observer: observer, clock: clock, requests: newRequests(),
 		credentials: map[Account]*boundCredentials{}, regions: map[string]regionList{},
 	}
 }
-
-func (c *Cloud) observe(service, operation, outcome string) { c.observer(service, operation, outcome) }
 
 // Session is one account entered with its audit role. It makes configurations for controls.
 type Session struct {
@@ -113,7 +113,7 @@ func (s *Session) Config(region string, actions []string) aws.Config {
 	cfg := s.cloud.base.Copy()
 	cfg.Region = region
 	cfg.Credentials = s.creds
-	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), s.cloud.attempts(s.owner.ID, region), s.creds.renew)
+	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), s.cloud.attempts(place{s.owner.ID, region, s.enforce != nil}), s.creds.renew)
 	return Guarded(cfg, Guard{Account: s.owner.ID, Region: region, Role: s.role, Actions: actions})
 }
 
@@ -196,7 +196,7 @@ func sessionPolicy(actions []string) string {
 func (c *Cloud) assume(a Account, role, name string, options func(*stscreds.AssumeRoleOptions)) *boundCredentials {
 	cfg := c.base.Copy()
 	cfg.Region = c.stsRegion(a.Partition)
-	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), c.attempts(theCaller, cfg.Region))
+	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), c.attempts(place{account: a.ID, region: cfg.Region}))
 	provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), role, func(o *stscreds.AssumeRoleOptions) {
 		o.RoleSessionName = name
 		if a.ExternalID != "" {
@@ -264,6 +264,7 @@ func (b *boundCredentials) Retrieve(ctx context.Context) (aws.Credentials, error
 }
 
 func (b *boundCredentials) retrieve(ctx context.Context) (aws.Credentials, error) {
+	ctx = control.WithPurpose(ctx, control.PurposeSession)
 	creds, err := b.inner.Retrieve(ctx)
 	if err != nil {
 		return aws.Credentials{}, err

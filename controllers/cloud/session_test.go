@@ -71,7 +71,7 @@ func signed(calls []cloudtest.Call) []string {
 func TestASessionReadsWithTheAuditRoleOfItsAccountAndAssumesItOnce(t *testing.T) {
 	var stage cloudtest.Cloud
 	flagHandlers(&stage)
-	s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+	s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)
 	ctx := context.Background()
 	for _, r := range []string{region, "eu-central-1"} {
 		if err := readFlag(ctx, s.Config(r, []string{readsFlag})); err != nil {
@@ -96,7 +96,7 @@ func TestASessionReadsWithTheAuditRoleOfItsAccountAndAssumesItOnce(t *testing.T)
 func TestAChangeHasItsOwnSessionOfFifteenMinutesForItsActionsOnly(t *testing.T) {
 	var stage cloudtest.Cloud
 	flagHandlers(&stage)
-	s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+	s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)
 	ctx := context.Background()
 	writer := s.Enforce(cloud.Change{
 		Control: "a-control-with-a-name-as-long-as-a-name-of-a-control-may-ever-be", Actions: []string{writesFlag, readsFlag, "iam:PassRole", readsFlag},
@@ -144,7 +144,7 @@ func TestTheGuardRefusesWhatIsNotDeclaredBeforeAnythingIsSent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var stage cloudtest.Cloud
 			flagHandlers(&stage)
-			s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+			s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)
 			err := tc.call(s.Config(region, tc.actions))
 			var call *control.CallError
 			if !errors.Is(err, cloud.ErrUndeclared) || !errors.As(err, &call) || call.Account != member || call.Region != region {
@@ -177,7 +177,7 @@ func TestNothingIsCalledWithTheCredentialsOfAnotherAccount(t *testing.T) {
 					stage.AnonymousRole(role)
 				}
 			}
-			s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+			s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)
 			role := roleOf(member, "Audit")
 			if tc.enforce {
 				s, role = s.Enforce(cloud.Change{Control: "ebs", Actions: []string{readsFlag, writesFlag}}), roleOf(member, "Enforce")
@@ -206,7 +206,7 @@ func TestWhoseTheCredentialsAreIsAskedOncePerCredentials(t *testing.T) {
 	var stage cloudtest.Cloud
 	flagHandlers(&stage)
 	stage.AnonymousRole(roleOf(member, "Audit"))
-	s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+	s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)
 	ctx := context.Background()
 	for range 3 {
 		if err := readFlag(ctx, s.Config(region, []string{readsFlag})); err != nil {
@@ -227,7 +227,7 @@ func TestWhoseTheCredentialsAreIsAskedOncePerCredentials(t *testing.T) {
 // The account is checked on every attempt: credentials that change between two tries of one call are caught.
 func TestTheAccountIsCheckedOnEveryAttempt(t *testing.T) {
 	var stage cloudtest.Cloud
-	entrance := cloud.New(stage.Base(), nil)
+	entrance := cloud.New(stage.Base(), nil, time.Now)
 	s := entrance.Session(account(member), nil)
 	cfg := s.Config(region, []string{readsFlag})
 	attempts := 0
@@ -251,7 +251,7 @@ func TestARoleThatCannotBeAssumedIsNotTakenForAMissingPermission(t *testing.T) {
 	var stage cloudtest.Cloud
 	flagHandlers(&stage)
 	stage.DenyRole(roleOf(member, "Audit"), cloudtest.Error("AccessDenied", "no"))
-	s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+	s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)
 	ctx := context.Background()
 	for name, err := range map[string]error{"Reach": s.Reach(ctx), "a call": readFlag(ctx, s.Config(region, []string{readsFlag}))} {
 		if reason, message := control.Explain(err); reason != "RoleRefused" {
@@ -270,7 +270,7 @@ func TestAdmin(t *testing.T) {
 	flagHandlers(&stage)
 	broken := account(other)
 	broken.Problem = "spec.roles.auditFromACK is set and the manager runs without --ack-role-account-map"
-	s := cloud.New(stage.Base(), nil).Session(account(member), map[string]cloud.Account{"guardduty": account(admin), "cloudtrail": broken})
+	s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), map[string]cloud.Account{"guardduty": account(admin), "cloudtrail": broken})
 	reader, id, err := s.Admin("guardduty")
 	if err != nil || id != admin {
 		t.Fatal(id, err)
@@ -331,7 +331,7 @@ func TestSTSIsAskedInARegionOfTheAccountsPartition(t *testing.T) {
 			base := stage.Base()
 			base.Region = tc.manager
 			a := cloud.Account{ID: member, Partition: tc.partition, AuditRole: "arn:" + tc.partition + ":iam::" + member + ":role/Audit"}
-			if err := cloud.New(base, nil).Session(a, nil).Reach(context.Background()); err != nil {
+			if err := cloud.New(base, nil, time.Now).Session(a, nil).Reach(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			if got := stage.Sessions()[0].Region; got != tc.want {
@@ -343,7 +343,7 @@ func TestSTSIsAskedInARegionOfTheAccountsPartition(t *testing.T) {
 
 func TestForgetMakesTheRoleBeAssumedAnew(t *testing.T) {
 	var stage cloudtest.Cloud
-	entrance := cloud.New(stage.Base(), nil)
+	entrance := cloud.New(stage.Base(), nil, time.Now)
 	ctx := context.Background()
 	for _, id := range []string{member, member, other} {
 		if err := entrance.Session(account(id), nil).Reach(ctx); err != nil {
@@ -385,7 +385,7 @@ func TestEveryRequestForABucketNamesItsOwner(t *testing.T) {
 	cloudtest.Handle(&stage, func(cloudtest.Call, *s3.GetBucketPolicyInput) (*s3.GetBucketPolicyOutput, error) {
 		return &s3.GetBucketPolicyOutput{}, nil
 	})
-	api := s3.NewFromConfig(cloud.New(base, nil).Session(account(member), nil).Config(region, []string{"s3:ListAllMyBuckets", "s3:GetBucketPolicy"}))
+	api := s3.NewFromConfig(cloud.New(base, nil, time.Now).Session(account(member), nil).Config(region, []string{"s3:ListAllMyBuckets", "s3:GetBucketPolicy"}))
 	ctx := context.Background()
 	if _, err := api.ListBuckets(ctx, &s3.ListBucketsInput{}); err != nil {
 		t.Fatal(err)
@@ -398,30 +398,11 @@ func TestEveryRequestForABucketNamesItsOwner(t *testing.T) {
 	}
 }
 
-func TestTheObserverHearsOfEveryAttempt(t *testing.T) {
-	var stage cloudtest.Cloud
-	answers := []error{cloudtest.Error("Throttling", "slow down"), nil, cloudtest.Error("AccessDenied", "no"), errors.New("reset")}
-	cloudtest.Handle(&stage, func(cloudtest.Call, *ec2.GetEbsEncryptionByDefaultInput) (*ec2.GetEbsEncryptionByDefaultOutput, error) {
-		err := answers[0]
-		answers = answers[1:]
-		return &ec2.GetEbsEncryptionByDefaultOutput{}, err
-	})
-	var heard []string
-	s := cloud.New(stage.Base(), func(service, operation, outcome string) { heard = append(heard, service+" "+operation+" "+outcome) }).Session(account(member), nil)
-	for range 3 {
-		_ = readFlag(context.Background(), s.Config(region, []string{readsFlag}))
-	}
-	const flag = "EC2 GetEbsEncryptionByDefault "
-	if diff := cmp.Diff([]string{"STS AssumeRole ok", flag + "throttled", flag + "ok", flag + "denied", flag + "error"}, heard); diff != "" {
-		t.Errorf("heard (-want +got):\n%s", diff)
-	}
-}
-
 func TestCredentialsThatAreNoGoodAnyMoreAreAskedForAnew(t *testing.T) {
 	for _, code := range []string{"ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException"} {
 		var stage cloudtest.Cloud
 		flagHandlers(&stage)
-		s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+		s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)
 		ctx := context.Background()
 		cfg := s.Config(region, []string{readsFlag})
 		if err := readFlag(ctx, cfg); err != nil {
@@ -444,7 +425,7 @@ func TestCredentialsThatAreNoGoodAnyMoreAreAskedForAnew(t *testing.T) {
 func TestARoleThatLedElsewhereWorksOnceItIsMended(t *testing.T) {
 	var stage cloudtest.Cloud
 	flagHandlers(&stage)
-	s := cloud.New(stage.Base(), nil).Session(account(member), nil)
+	s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)
 	stage.LeadRole(roleOf(member, "Audit"), other)
 	ctx := context.Background()
 	if err := s.Reach(ctx); !errors.Is(err, cloud.ErrWrongAccount) {

@@ -121,7 +121,7 @@ func HomeRegion(partition string) string {
 // Read is a read that several controls of one pass share: the first that asks makes it, with the actions the read declares,
 // and the others wait for the same answer. Keys are unique per type.
 type Read[T any] struct {
-	// Key names the read: "s3.buckets".
+	// Key names the read: "s3.buckets". One of a single resource goes on with its name: "s3.tags.my-bucket".
 	Key string
 	// Actions are the IAM actions it uses. A control that uses the read declares them among its Reads.
 	Actions []string
@@ -132,14 +132,14 @@ type Read[T any] struct {
 // From is the answer for the account and region of t.
 func (r Read[T]) From(ctx context.Context, t *Target) (T, error) {
 	if t.memo == nil {
-		return r.Do(ctx, t.limitedTo(r.Actions))
+		return r.Do(WithPurpose(ctx, purposeOf(r.Key)), t.limitedTo(r.Actions))
 	}
 	e := t.memo.entry(memoKey{r.Key, t.Account, t.Region})
 	e.once.Do(func() {
 		// Should Do panic, whoever shares the read must not take its absence for an answer.
 		e.err = fmt.Errorf("reading %s: %w", r.Key, ErrUnexpected)
 		// The read runs under the pass's context: a sharer that gives up must not fail the others.
-		e.value, e.err = r.Do(t.memo.ctx, t.limitedTo(r.Actions))
+		e.value, e.err = r.Do(WithPurpose(t.memo.ctx, purposeOf(r.Key)), t.limitedTo(r.Actions))
 	})
 	if err := ctx.Err(); err != nil {
 		var zero T
@@ -228,6 +228,7 @@ func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
 		return zero, time.Time{}, err
 	}
 	admin = admin.limitedTo(s.Actions)
+	ctx = WithPurpose(ctx, purposeOf(s.Key))
 	if t.shared == nil || t.Verifying {
 		v, err := s.Do(ctx, admin)
 		return v, t.Now, err

@@ -155,7 +155,7 @@ func (r *run) remediate(ctx context.Context, t Task, w Writer, d control.Drift) 
 		}
 	}()
 	// A manager that is told to stop ends the write it has begun: half a change is worse than a late exit.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(control.WithPurpose(context.WithoutCancel(ctx), t.Control.ID), writeTimeout)
 	defer cancel()
 	return t.Control.Remediate(ctx, r.target(t, w, t.Control.Actions(), nil, true), d)
 }

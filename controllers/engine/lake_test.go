@@ -52,7 +52,7 @@ type lake struct {
 func newLake(t *testing.T, limits Limits) *lake {
 	t.Helper()
 	l := &lake{now: noon, volumes: map[string]map[string]bool{}, shows: map[string]int{}}
-	l.entrance = cloud.New(l.Base(), nil)
+	l.entrance = cloud.New(l.Base(), nil, time.Now)
 	l.Engine = New(limits, l, l.clock)
 	l.sleep = func(ctx context.Context, d time.Duration) bool {
 		l.pass(d)

@@ -54,7 +54,7 @@ func (r *run) look(ctx context.Context, t Task, memo *control.Memo, verifying bo
 			found, err = nil, r.panicked(t, p)
 		}
 	}()
-	return t.Control.Observe(ctx, r.target(t, r.Reader, t.Control.Reads, memo, verifying))
+	return t.Control.Observe(control.WithPurpose(ctx, t.Control.ID), r.target(t, r.Reader, t.Control.Reads, memo, verifying))
 }
 
 // denyRegions settles in which regions a service control policy refuses everything: those where each planned check was

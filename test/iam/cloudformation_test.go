@@ -255,7 +255,7 @@ func (m memberAccount) checkIntact(ctx context.Context, t *testing.T, enforce bo
 	watch := plumblineiam.PlumblineRoles
 	target := control.NewTarget(control.Target{Account: m.id, Partition: "aws", Region: stack.DefaultRegion,
 		Facts: control.Facts{OrganizationID: m.organization, AuditRole: roles.AuditRole, EnforceRole: roles.EnforceRole, ExternalID: externalID},
-	}, cloud.New(m.callers[manager], nil).Session(roles, nil), watch.Reads, nil, nil)
+	}, cloud.New(m.callers[manager], nil, time.Now).Session(roles, nil), watch.Reads, nil, nil)
 	found, err := watch.Observe(ctx, target, v1alpha1.PlumblineRoles{})
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -106,9 +107,20 @@ func (c *Cloud) standIn(stack *middleware.Stack) error {
 		if s, ok := c.signedWith(request.Header.Get("Authorization")); ok {
 			call.Account, call.Role = s.Account, s.Role
 		}
+		call.RequestID = fmt.Sprintf("request-%d", c.requests.Add(1))
 		out, err := c.answer(call, middleware.GetStackValue(ctx, inputKey{}))
-		return middleware.DeserializeOutput{Result: out}, middleware.Metadata{}, err
+		var metadata middleware.Metadata
+		if answered(err) {
+			awsmiddleware.SetRequestIDMetadata(&metadata, call.RequestID)
+		}
+		return middleware.DeserializeOutput{Result: out}, metadata, err
 	}), middleware.Before)
+}
+
+// answered says whether AWS answered: a handler's error that is none of AWS's stands for a connection that broke.
+func answered(err error) bool {
+	var api smithy.APIError
+	return err == nil || errors.As(err, &api)
 }
 
 // keyPrefix begins the access key ids of roles; the number of the session follows.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -23,6 +24,9 @@ type Call struct {
 	Account, Region, Service, Operation, Action string
 	// Role is the ARN of the role that the call was made with; empty through a Connector, and for the manager's own calls.
 	Role string
+	// RequestID is the id that the answer carries; empty through a Connector, and where the handler fails with an error that
+	// is none of AWS's: then AWS does not answer.
+	RequestID string
 }
 
 // Cloud is the stand-in. The zero value refuses every operation.
@@ -34,6 +38,7 @@ type Cloud struct {
 	blank    map[string]bool
 	sessions []Session
 	roles    map[string]roleState
+	requests atomic.Int64
 	// Admins maps a service to the account that administers it.
 	Admins map[string]string
 }
