@@ -86,9 +86,10 @@ func (r *AccountReconciler) write(ctx context.Context, w world, status func(worl
 	return before, nil
 }
 
-// worthWriting says whether the new status says anything but a time a little later.
+// worthWriting says whether the new status says anything but a time a little later. A time that is earlier is written: the
+// clock was set back, and what stands is of the future.
 func worthWriting(before, after *v1alpha1.AWSAccountStatus) bool {
-	if b, a := before.LastObservedTime, after.LastObservedTime; b == nil || a == nil || a.Sub(b.Time) >= observedEvery {
+	if b, a := before.LastObservedTime, after.LastObservedTime; b == nil || a == nil || a.Before(b) || a.Sub(b.Time) >= observedEvery {
 		return !equality.Semantic.DeepEqual(before, after)
 	}
 	return !equality.Semantic.DeepEqual(withoutTimes(before), withoutTimes(after))

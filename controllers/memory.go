@@ -159,7 +159,8 @@ func (m *memory) request(key, token, handled string, now time.Time) time.Time {
 		return time.Time{}
 	}
 	r := m.requests[key]
-	if r.token != token {
+	// A clock that was set back would make every look seem older than the question.
+	if r.token != token || r.seen.After(now) {
 		r = request{token, now}
 		m.requests[key] = r
 	}

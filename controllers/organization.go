@@ -262,7 +262,7 @@ func (d *discovery) report(c conditions) {
 			s.Suspended++
 		}
 	}
-	if at := s.LastDiscoveredTime; at == nil || c.now.Sub(at.Time) >= d.org.Spec.DiscoverEvery()/2 {
+	if at := s.LastDiscoveredTime; at == nil || at.After(c.now) || c.now.Sub(at.Time) >= d.org.Spec.DiscoverEvery()/2 {
 		s.LastDiscoveredTime = &metav1.Time{Time: c.now.UTC().Truncate(time.Second)}
 	}
 	c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, fmt.Sprintf("%d accounts were discovered", len(d.wanted)))

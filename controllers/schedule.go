@@ -20,6 +20,9 @@ func (w world) schedule(r *row, c *check) {
 	if w.recheck || c.exceptions != r.exceptions || c.at.Before(w.asked(r)) || w.released(c, s) {
 		return
 	}
+	if c.at.After(w.now) {
+		return // the clock was set back: until it caught up, the interval would never be over
+	}
 	c.due = w.dueAfter(r, c, s)
 }
 
