@@ -9,6 +9,7 @@ import (
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 // What was not looked at is never compliant, whatever happened before.
@@ -596,4 +597,47 @@ func TestAnExplanationOfACheckThatWasNotLookedAtIsItsOwn(t *testing.T) {
 	s.pass()
 	s.is("Drifted 4/5 drifted=1")
 	same(t, "once it is told", v1alpha1.RowAudit, s.account.Status.Controls[0].Reason)
+}
+
+// A check that rests on an answer other accounts share is as old as that answer. Somebody who asks for a new look is still
+// answered by it, and a retry counts from the look: else it would be due again at once, for as long as the answer lasts.
+func TestACheckThatSharesAnOldAnswerIsNotDueAgainAtOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		findings []engine.Judged
+		asks     bool
+		want     time.Duration // until it is due
+	}{
+		"compliant":               {nil, false, time.Hour - jitter(member, time.Hour) - 15*time.Minute},
+		"asked for a minute ago":  {nil, true, time.Hour - jitter(member, time.Hour) - 15*time.Minute},
+		"a check that must wait":  {[]engine.Judged{{Finding: control.Finding{Outcome: control.Waiting, Reason: "Waiting"}}}, false, time.Minute},
+		"a check that was unread": {[]engine.Judged{{Finding: control.Finding{Outcome: control.Unknown, Reason: "Throttled"}}}, false, 5 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			if tc.asks {
+				s.account.Annotations[v1alpha1.AnnotationReconcileRequestedAt] = "now"
+			}
+			w := s.world()
+			p := makePlan(w)
+			var results []engine.Result
+			for _, task := range p.due(w.now) {
+				results = append(results, engine.Result{Task: task, At: w.now.Add(-15 * time.Minute), Age: 15 * time.Minute, Findings: tc.findings})
+			}
+			remember(w, &p, results)
+			again := makePlan(w)
+			same(t, "due in the plan", map[time.Duration]bool{tc.want: true}, dueIn(w, &p))
+			same(t, "due in the next plan", map[time.Duration]bool{tc.want: true}, dueIn(w, &again))
+		})
+	}
+}
+
+// dueIn is when the region's checks that are observed hourly are due.
+func dueIn(w world, p *plan) map[time.Duration]bool {
+	in := map[time.Duration]bool{}
+	p.each(func(_ *row, c *check) {
+		if !c.task.Control.PerResource {
+			in[c.due.Sub(w.now)] = true
+		}
+	})
+	return in
 }

@@ -28,7 +28,12 @@ type sight struct {
 	retry moment
 	// failures counts the tries in a row that came to nothing; it spreads the retries.
 	failures int32
+	// age is how much later than at it was looked at, in milliseconds: what other accounts share may have been read before.
+	age int32
 }
+
+// looked is when the check was last looked at, which answers who has asked for a look before that.
+func (s sight) looked() time.Time { return s.at.time().Add(time.Duration(s.age) * time.Millisecond) }
 
 // settings are what the checks of a row were observed with. The checks of a pass share them.
 type settings struct {

@@ -73,9 +73,10 @@ func (r *row) key() string { return r.kind + "/" + r.name }
 type check struct {
 	id   checkID
 	task engine.Task
-	// known is true when it was observed at today's revision; at is when, exceptions which were obeyed.
+	// known is true when it was observed at today's revision; at is when, looked is when it was looked at (later than at where
+	// what accounts share was read before), exceptions which were obeyed.
 	known      bool
-	at         time.Time
+	at, looked time.Time
 	exceptions string
 	// due is when it must be observed again; not after now means now.
 	due time.Time

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -67,7 +68,7 @@ type result struct {
 }
 
 func (w world) remember(r *row, c *check, with *settings, res result) {
-	s := sight{with: with, at: momentOf(res.At), failures: w.memory.seen[c.id].failures}
+	s := sight{with: with, at: momentOf(res.At), failures: w.memory.seen[c.id].failures, age: milliseconds(res.Age)}
 	if reason, message := worst(res.Result); reason != "" {
 		s.why = &why{reason, message}
 	}
@@ -79,12 +80,17 @@ func (w world) remember(r *row, c *check, with *settings, res result) {
 		s.failures++
 	}
 	if wait.after > 0 {
-		s.retry = momentOf(res.At.Add(wait.after))
+		s.retry = momentOf(s.looked().Add(wait.after))
 	}
 	w.memory.seen[c.id] = s
 	w.rememberLooks(c.id, res.Result)
-	c.known, c.at, c.exceptions = true, s.at.time(), r.exceptions
+	c.known, c.at, c.looked, c.exceptions = true, s.at.time(), s.looked(), r.exceptions
 	c.due = w.dueAfter(r, c, s)
+}
+
+// milliseconds rounds up: a check is never remembered as looked at before it was.
+func milliseconds(age time.Duration) int32 {
+	return int32(min((age+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
 }
 
 func (w world) rememberLooks(id checkID, res engine.Result) {

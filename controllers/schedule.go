@@ -16,8 +16,8 @@ func (w world) schedule(r *row, c *check) {
 	if !known {
 		return // never looked at: due at once
 	}
-	c.known, c.at, c.exceptions = true, s.at.time(), s.with.exceptions
-	if w.recheck || c.exceptions != r.exceptions || c.at.Before(w.asked(r)) || w.released(c, s) {
+	c.known, c.at, c.looked, c.exceptions = true, s.at.time(), s.looked(), s.with.exceptions
+	if w.recheck || c.exceptions != r.exceptions || c.looked.Before(w.asked(r)) || w.released(c, s) {
 		return
 	}
 	if c.at.After(w.now) {

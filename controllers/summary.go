@@ -35,7 +35,7 @@ func summarize(w world, p plan, results []engine.Result) (s v1alpha1.AWSAccountS
 		out := m.row(r)
 		s.Baselines = append(s.Baselines, out)
 		s.Checks.Add(out.Checks)
-		asked = asked && r.observedSince(w.asked(r))
+		asked = asked && r.lookedSince(w.asked(r))
 	}
 	if asked {
 		s.LastHandledReconcileAt = w.account.Annotations[v1alpha1.AnnotationReconcileRequestedAt]
@@ -66,9 +66,9 @@ func (r *row) oldest(perResource bool) time.Time {
 	return oldest
 }
 
-// observedSince says whether every check was observed since then.
-func (r *row) observedSince(at time.Time) bool {
-	return !r.oldest(false).Before(at) && !r.oldest(true).Before(at)
+// lookedSince says whether every check was looked at since then.
+func (r *row) lookedSince(at time.Time) bool {
+	return !slices.ContainsFunc(r.checks, func(c check) bool { return c.looked.Before(at) })
 }
 
 // lastObserved is when anything was last observed; the stored time where nothing was.
@@ -142,7 +142,7 @@ func (m *merge) cover(out *v1alpha1.AccountBaseline, r *row, excused bool) {
 	if excused {
 		out.Exceptions = r.exceptions
 	}
-	if r.observedSince(m.asked(r)) {
+	if r.lookedSince(m.asked(r)) {
 		out.HandledReconcileAt = r.token
 	}
 }

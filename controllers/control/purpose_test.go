@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
@@ -31,7 +32,7 @@ func TestASharedReadIsMadeUnderItsOwnName(t *testing.T) {
 	memo := NewMemo(context.Background())
 	for _, id := range []string{"the-first-control", "the-second-control"} {
 		ctx := WithPurpose(ctx, id)
-		target := NewTarget(Target{Account: "111122223333"}, nowhere{}, nil, memo, NewSharedMemo())
+		target := NewTarget(Target{Account: "111122223333"}, nowhere{}, nil, memo, NewSharedMemo(time.Now))
 		_, _ = read("s3.buckets").From(ctx, target)
 		_, _ = read("s3.tags.my.bucket").From(ctx, target)
 		if id == "the-first-control" {

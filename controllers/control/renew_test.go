@@ -2,17 +2,18 @@ package control
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 )
 
 func TestSharedAnswersAreReadAnewOncePerToken(t *testing.T) {
-	m, reads, now := NewSharedMemo(), 0, time.Now()
+	m, reads := NewSharedMemo(time.Now), 0
 	read := func() {
 		t.Helper()
-		if _, _, err := m.get(context.Background(), memoKey{"guardduty.members", "222233334444", "eu-central-1"}, now, func(context.Context) (any, error) {
+		if _, _, err := m.get(context.Background(), memoKey{"guardduty.members", "222233334444", "eu-central-1"}, SharedMaxAge, func(context.Context) (any, time.Time, error) {
 			reads++
-			return reads, nil
+			return reads, time.Time{}, nil
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -36,5 +37,22 @@ func TestSharedAnswersAreReadAnewOncePerToken(t *testing.T) {
 	}
 	if len(m.renewed) > rememberedTokens {
 		t.Errorf("%d tokens are remembered", len(m.renewed))
+	}
+}
+
+func TestSharedAnswersThatNobodyAsksForAreDropped(t *testing.T) {
+	now := time.Now()
+	m := NewSharedMemo(func() time.Time { return now })
+	for i := range 100 {
+		k := memoKey{"guardduty.members", "222233334444", strconv.Itoa(i)}
+		if _, _, err := m.get(context.Background(), k, SharedMaxAge, func(context.Context) (any, time.Time, error) { return i, time.Time{}, nil }); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Minute)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.entries); n > 61 {
+		t.Errorf("%d answers of the last 100 minutes are kept", n)
 	}
 }

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -51,17 +50,21 @@ type Target struct {
 	Now time.Time
 	// Verifying is true when Observe runs to verify a change: then nothing may be answered from a Shared read.
 	Verifying bool
+	// SharedAge is how old an answer of a Shared read may be; zero, and anything longer, stands for SharedMaxAge.
+	SharedAge time.Duration
 
 	connector Connector
 	actions   []string
 	memo      *Memo
 	shared    *SharedMemo
+	// facts is shared by the targets that are made from one another.
+	facts *factAge
 }
 
 // NewTarget completes a target: t.AWS is made for t.Region and lets through only actions. memo holds the pass's reads
 // (nil: every read is made afresh), shared those that answer for many accounts (nil: none is shared).
 func NewTarget(t Target, c Connector, actions []string, memo *Memo, shared *SharedMemo) *Target {
-	t.connector, t.actions, t.memo, t.shared = c, actions, memo, shared
+	t.connector, t.actions, t.memo, t.shared, t.facts = c, actions, memo, shared, &factAge{}
 	t.AWS = c.Config(t.Region, actions)
 	return &t
 }
@@ -139,8 +142,11 @@ func (r Read[T]) From(ctx context.Context, t *Target) (T, error) {
 		// Should Do panic, whoever shares the read must not take its absence for an answer.
 		e.err = fmt.Errorf("reading %s: %w", r.Key, ErrUnexpected)
 		// The read runs under the pass's context: a sharer that gives up must not fail the others.
-		e.value, e.err = r.Do(WithPurpose(t.memo.ctx, purposeOf(r.Key)), t.limitedTo(r.Actions))
+		limited := t.limitedTo(r.Actions)
+		limited.facts = &e.facts
+		e.value, e.err = r.Do(WithPurpose(t.memo.ctx, purposeOf(r.Key)), limited)
 	})
+	t.facts.from(e.facts.at())
 	if err := ctx.Err(); err != nil {
 		var zero T
 		return zero, err
@@ -183,6 +189,7 @@ type memoEntry struct {
 	once  sync.Once
 	value any
 	err   error
+	facts factAge
 }
 
 // NewMemo starts a pass's memo; ctx is the pass's.
@@ -199,129 +206,4 @@ func (m *Memo) entry(k memoKey) *memoEntry {
 		m.entries[k] = e
 	}
 	return e
-}
-
-// Shared is a read in a service's delegated administrator that answers for many accounts: it is made once per region and
-// kept for MaxAge, whoever asks meanwhile waits for it.
-type Shared[T any] struct {
-	// Key names the read: "guardduty.members".
-	Key string
-	// Service is whose delegated administrator is asked.
-	Service string
-	// Actions are the IAM actions it uses. A control that uses the read declares them among its Reads.
-	Actions []string
-	// Do makes the read; admin is a Target in the administrator's account.
-	Do func(ctx context.Context, admin *Target) (T, error)
-}
-
-// SharedMaxAge is how long an answer that many accounts share is used.
-const SharedMaxAge = 5 * time.Minute
-
-// sharedTimeout bounds one shared read: it serves many passes and is not bound to the one that happened to ask first.
-const sharedTimeout = time.Minute
-
-// From is the answer and when it was read.
-func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
-	var zero T
-	admin, err := t.Admin(s.Service)
-	if err != nil {
-		return zero, time.Time{}, err
-	}
-	admin = admin.limitedTo(s.Actions)
-	ctx = WithPurpose(ctx, purposeOf(s.Key))
-	if t.shared == nil || t.Verifying {
-		v, err := s.Do(ctx, admin)
-		return v, t.Now, err
-	}
-	v, at, err := t.shared.get(ctx, memoKey{s.Key, admin.Account, t.Region}, t.Now, func(ctx context.Context) (any, error) {
-		return s.Do(ctx, admin)
-	})
-	if err != nil {
-		return zero, at, err
-	}
-	typed, err := as[T](s.Key, v)
-	return typed, at, err
-}
-
-// SharedMemo holds the answers of Shared reads for one organization. It is safe for concurrent use.
-type SharedMemo struct {
-	mu      sync.Mutex
-	entries map[memoKey]*sharedEntry
-	// renewed are the tokens that Renew has heard of, oldest first.
-	renewed []string
-}
-
-// rememberedTokens bounds the tokens that Renew remembers.
-const rememberedTokens = 64
-
-// Renew forgets every answer, once per token, however many accounts carry it: somebody asks for everything to be looked at
-// again, and no answer of before will do.
-func (m *SharedMemo) Renew(token string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if slices.Contains(m.renewed, token) {
-		return
-	}
-	m.renewed = append(m.renewed, token)
-	m.renewed = m.renewed[max(0, len(m.renewed)-rememberedTokens):]
-	clear(m.entries)
-}
-
-type sharedEntry struct {
-	done  chan struct{}
-	at    time.Time
-	value any
-	err   error
-}
-
-// NewSharedMemo makes an empty memo.
-func NewSharedMemo() *SharedMemo { return &SharedMemo{entries: map[memoKey]*sharedEntry{}} }
-
-// Forget drops every answer whose key begins with service and a dot: something changed there.
-func (m *SharedMemo) Forget(service string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for k := range m.entries {
-		if len(k.key) > len(service) && k.key[:len(service)+1] == service+"." {
-			delete(m.entries, k)
-		}
-	}
-}
-
-func (m *SharedMemo) get(ctx context.Context, k memoKey, now time.Time, do func(context.Context) (any, error)) (any, time.Time, error) {
-	m.mu.Lock()
-	e := m.entries[k]
-	if e == nil || now.Sub(e.at) > SharedMaxAge {
-		e = &sharedEntry{done: make(chan struct{}), at: now}
-		m.entries[k] = e
-		go m.fill(context.WithoutCancel(ctx), k, e, do)
-	}
-	m.mu.Unlock()
-	select {
-	case <-e.done:
-		return e.value, e.at, e.err
-	case <-ctx.Done():
-		return nil, time.Time{}, ctx.Err()
-	}
-}
-
-// fill makes the read. A failed one is forgotten, so that the next who asks tries again.
-func (m *SharedMemo) fill(ctx context.Context, k memoKey, e *sharedEntry, do func(context.Context) (any, error)) {
-	ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
-	defer cancel()
-	defer close(e.done)
-	defer func() {
-		if p := recover(); p != nil {
-			e.err = fmt.Errorf("%w: reading %s: panic: %v", ErrUnexpected, k.key, p)
-		}
-		if e.err != nil {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if m.entries[k] == e {
-				delete(m.entries, k)
-			}
-		}
-	}()
-	v, err := do(ctx)
-	e.value, e.err = v, err
 }

@@ -82,7 +82,7 @@ func TestAReadThatPanicsIsNoAnswerForWhoeverSharesIt(t *testing.T) {
 
 func TestTwoReadsWithOneKeyAndTwoTypesAreAFaultAndNoEmptyAnswer(t *testing.T) {
 	ctx := context.Background()
-	one := target(&cloudtest.Cloud{Admins: map[string]string{"guardduty": "222233334444"}}, control.NewMemo(ctx), control.NewSharedMemo())
+	one := target(&cloudtest.Cloud{Admins: map[string]string{"guardduty": "222233334444"}}, control.NewMemo(ctx), control.NewSharedMemo(time.Now))
 	if _, err := (control.Read[int]{Key: "x", Do: func(context.Context, *control.Target) (int, error) { return 1, nil }}).From(ctx, one); err != nil {
 		t.Fatal(err)
 	}
@@ -152,29 +152,37 @@ func TestShared(t *testing.T) {
 		after     time.Duration
 		region    string
 		verifying bool
-		forget    string
-		fails     bool
+		// forget is the service of which an event came in, and forgetIn its region.
+		forget, forgetIn string
+		age              time.Duration
+		fails            bool
 	}
 	for name, tc := range map[string]struct {
 		asks []ask
 		want []int // what each is told; 0: an error
 	}{
-		"it is kept for five minutes":           {[]ask{{}, {after: 5 * time.Minute}, {after: 5*time.Minute + 1}}, []int{1, 1, 2}},
-		"regions are apart":                     {[]ask{{}, {region: "eu-central-1"}, {}}, []int{1, 2, 1}},
-		"a change is never verified from it":    {[]ask{{}, {verifying: true}, {}}, []int{1, 2, 1}},
-		"a change of the service makes it anew": {[]ask{{}, {forget: "guardduty"}, {forget: "guard"}}, []int{1, 2, 2}},
-		"a failure is not kept":                 {[]ask{{fails: true}, {}, {}}, []int{0, 2, 2}},
+		"it is kept for fifteen minutes":            {[]ask{{}, {after: 15 * time.Minute}, {after: 15*time.Minute + 1}}, []int{1, 1, 2}},
+		"a check of every five minutes takes newer": {[]ask{{}, {age: 75 * time.Second, after: 75 * time.Second}, {age: 75 * time.Second, after: 76 * time.Second}}, []int{1, 1, 2}},
+		"nobody may have it older":                  {[]ask{{}, {age: time.Hour, after: 16 * time.Minute}}, []int{1, 2}},
+		"regions are apart":                         {[]ask{{}, {region: "eu-central-1"}, {}}, []int{1, 2, 1}},
+		"a change is never verified from it":        {[]ask{{}, {verifying: true}, {}}, []int{1, 2, 1}},
+		"a change of the service makes it anew":     {[]ask{{}, {forget: "guardduty"}, {forget: "guard"}}, []int{1, 2, 2}},
+		"one in another region does not":            {[]ask{{}, {forget: "guardduty", forgetIn: "eu-central-1"}}, []int{1, 1}},
+		"one in the region does, and only there":    {[]ask{{}, {region: "eu-central-1"}, {forget: "guardduty", forgetIn: "eu-west-1"}, {region: "eu-central-1"}}, []int{1, 2, 3, 2}},
+		"a failure is not kept":                     {[]ask{{fails: true}, {}, {}}, []int{0, 2, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var source members
-			memo := control.NewSharedMemo()
+			clock := now
+			memo := control.NewSharedMemo(func() time.Time { return clock })
 			for i, a := range tc.asks {
+				clock = now.Add(a.after)
 				one := target(&cloudtest.Cloud{Admins: map[string]string{"guardduty": "222233334444"}}, nil, memo)
-				one.Now, one.Verifying = now.Add(a.after), a.verifying
+				one.Now, one.Verifying, one.SharedAge = clock, a.verifying, a.age
 				if a.region != "" {
 					one = one.In(a.region)
 				}
-				memo.Forget(a.forget)
+				memo.Forget(a.forget, a.forgetIn)
 				source.mu.Lock()
 				source.fail = nil
 				if a.fails {
@@ -190,15 +198,112 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// What a check answers from an answer that accounts share is as old as that answer, also through a read of its own pass and
+// where one shared answer rests on another.
+func TestATargetKnowsHowOldItsFactsAre(t *testing.T) {
+	ctx, clock := context.Background(), now
+	memo := control.NewSharedMemo(func() time.Time { return clock })
+	source, other := members{}, members{}
+	second := other.read()
+	second.Key = "guardduty.others"
+	upon := control.Shared[int]{Key: "guardduty.upon", Service: "guardduty", Do: func(ctx context.Context, admin *control.Target) (int, error) {
+		n, _, err := source.read().From(ctx, admin)
+		return n, err
+	}}
+	pass := control.NewMemo(ctx)
+	through := control.Read[int]{Key: "guardduty.through", Do: func(ctx context.Context, t *control.Target) (int, error) {
+		n, _, err := source.read().From(ctx, t)
+		return n, err
+	}}
+	fresh := func() *control.Target {
+		return target(&cloudtest.Cloud{Admins: map[string]string{"guardduty": "222233334444"}}, pass, memo)
+	}
+	for _, step := range []struct {
+		name  string
+		after time.Duration
+		reads func(*control.Target)
+		want  time.Duration // after now; negative: nothing shared
+	}{
+		{"nothing shared", 0, func(*control.Target) {}, -1},
+		{"a read made for it", 0, func(t *control.Target) { _, _, _ = source.read().From(ctx, t) }, 0},
+		{"one that was there", 10 * time.Minute, func(t *control.Target) { _, _, _ = source.read().From(ctx, t) }, 0},
+		{"the older of two", 10 * time.Minute, func(t *control.Target) {
+			_, _, _ = second.From(ctx, t.In("eu-central-1"))
+			_, _, _ = source.read().From(ctx, t)
+		}, 0},
+		{"one that rests on an older", 12 * time.Minute, func(t *control.Target) { _, _, _ = upon.From(ctx, t) }, 0},
+		{"through the pass's read", 13 * time.Minute, func(t *control.Target) { _, _ = through.From(ctx, t) }, 0},
+		{"through the read that another control made", 14 * time.Minute, func(t *control.Target) { _, _ = through.From(ctx, t) }, 0},
+		{"a new one", 16 * time.Minute, func(t *control.Target) { _, _, _ = source.read().From(ctx, t) }, 16 * time.Minute},
+	} {
+		clock = now.Add(step.after)
+		one := fresh()
+		step.reads(one)
+		want := now.Add(step.want)
+		if step.want < 0 {
+			want = time.Time{}
+		}
+		if got := one.FactsFrom(); !got.Equal(want) {
+			t.Errorf("%s: facts from %v, want %v", step.name, got, want)
+		}
+	}
+}
+
+// An answer that was being read when something changed may lack the change: who asks afterwards waits for a new one. However
+// many changes there are, one read is under way and one waits.
+func TestAReadUnderWayDoesNotAnswerForAChangeAfterItBegan(t *testing.T) {
+	ctx := context.Background()
+	memo := control.NewSharedMemo(time.Now)
+	began, finish := make(chan int, 10), make(chan struct{}, 10)
+	made := 0
+	read := control.Shared[int]{Key: "guardduty.slow", Service: "guardduty", Do: func(context.Context, *control.Target) (int, error) {
+		made++ // one at a time
+		began <- made
+		<-finish
+		return made, nil
+	}}
+	admins := &cloudtest.Cloud{Admins: map[string]string{"guardduty": "222233334444"}}
+	var group sync.WaitGroup
+	answers := make([]int, 6)
+	ask := func(i int) {
+		group.Go(func() {
+			var err error
+			if answers[i], _, err = read.From(ctx, target(admins, nil, memo)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ask(0)
+	<-began
+	for i := 1; i < len(answers); i++ {
+		memo.Forget("guardduty", "eu-west-1")
+		ask(i)
+	}
+	finish <- struct{}{}
+	if n := <-began; n != 2 {
+		t.Errorf("read %d began", n)
+	}
+	finish <- struct{}{}
+	group.Wait()
+	if answers[0] != 1 || made > 3 { // those who asked after the second began wait for a third
+		t.Errorf("the first was told %d; %d reads", answers[0], made)
+	}
+	for i, got := range answers[1:] {
+		if got < 2 {
+			t.Errorf("asked after the change %d, and told %d", i, got)
+		}
+	}
+}
+
 func TestASharedReadWithoutAnAdministratorOrThatPanicsIsAnError(t *testing.T) {
 	ctx := context.Background()
 	var source members
-	if _, _, err := source.read().From(ctx, target(&cloudtest.Cloud{}, nil, control.NewSharedMemo())); err == nil {
+	if _, _, err := source.read().From(ctx, target(&cloudtest.Cloud{}, nil, control.NewSharedMemo(time.Now))); err == nil {
 		t.Error("without an administrator there is no error")
 	}
 	bad := control.Shared[int]{Key: "guardduty.bad", Service: "guardduty", Do: func(context.Context, *control.Target) (int, error) { panic("nil map") }}
 	admins := &cloudtest.Cloud{Admins: map[string]string{"guardduty": "222233334444"}}
-	if _, _, err := bad.From(ctx, target(admins, nil, control.NewSharedMemo())); !errors.Is(err, control.ErrUnexpected) {
+	if _, _, err := bad.From(ctx, target(admins, nil, control.NewSharedMemo(time.Now))); !errors.Is(err, control.ErrUnexpected) {
 		t.Errorf("a panic becomes %v", err)
 	}
 }

@@ -129,7 +129,7 @@ func (r *run) makeChange(ctx context.Context, res *Result, j *Judged) {
 	r.recorder.Changed(ctx, record, err)
 	// A refused write may still have been made in part; only a new look tells.
 	res.Changed++
-	r.shared.Forget(domainOf(b.ID))
+	r.shared.Forget(domainOf(b.ID), oneRegion(res.Region))
 	*j = j.after(err)
 }
 

@@ -80,7 +80,7 @@ type Engine struct {
 func New(limits Limits, recorder Recorder, clock func() time.Time) *Engine {
 	limits = limits.Defaults()
 	return &Engine{
-		limits: limits, recorder: recorder, clock: clock, sleep: sleep, shared: control.NewSharedMemo(),
+		limits: limits, recorder: recorder, clock: clock, sleep: sleep, shared: control.NewSharedMemo(clock),
 		places: newPlaces(limits.AccountsAtOnce),
 	}
 }
@@ -157,11 +157,16 @@ func (e *Engine) Run(ctx context.Context, p Pass) []Result {
 }
 
 // Renew makes way for a pass that somebody asks for: what accounts share is forgotten, once per token, and the account is
-// changed at once although its last pass had more changes than it may make.
-func (e *Engine) Renew(account, token string) {
-	e.shared.Renew(token)
+// changed at once although its last pass had more changes than it may make. It returns when the token was first heard of:
+// what was observed from then on answers it.
+func (e *Engine) Renew(account, token string) time.Time {
 	e.places.hurry(account)
+	return e.shared.Renew(token)
 }
+
+// Forget has what accounts share about a service in a region (empty: in all) read anew by whoever asks next: something has
+// changed there, and an answer of before will not do. service is as CloudTrail names it: guardduty.
+func (e *Engine) Forget(service, region string) { e.shared.Forget(service, region) }
 
 // Release gives an account's place among those that are changed back, for an account that is no longer worked on.
 func (e *Engine) Release(account string) { e.places.release(account) }
@@ -182,7 +187,7 @@ type run struct {
 func (r *run) target(t Task, c control.Connector, actions []string, memo *control.Memo, verifying bool) *control.Target {
 	return control.NewTarget(control.Target{
 		Account: r.Account, Partition: r.Partition, Region: t.awsRegion(r.Partition), Regions: t.Regions,
-		Facts: r.Facts, Now: r.clock(), Verifying: verifying,
+		Facts: r.Facts, Now: r.clock(), Verifying: verifying, SharedAge: t.sharedAge(),
 	}, c, actions, memo, r.shared)
 }
 

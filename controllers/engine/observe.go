@@ -32,7 +32,8 @@ func (r *run) observeAll(ctx context.Context) {
 // manager is to stop says nothing: it is skipped.
 func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying bool) Result {
 	res := Result{Task: t, At: r.clock()}
-	found, err := r.look(ctx, t, memo, verifying)
+	target := r.target(t, r.Reader, t.Control.Reads, memo, verifying)
+	found, err := r.look(ctx, t, target)
 	for _, f := range found {
 		res.Findings = append(res.Findings, t.judge(f))
 	}
@@ -44,17 +45,20 @@ func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying
 		return Result{Task: t, Skipped: true}
 	}
 	res.Took = r.clock().Sub(res.At)
+	if from := target.FactsFrom(); !from.IsZero() && from.Before(res.At) {
+		res.At, res.Age = from, res.At.Sub(from)
+	}
 	return res
 }
 
 // look runs the control's Observe.
-func (r *run) look(ctx context.Context, t Task, memo *control.Memo, verifying bool) (found []control.Finding, err error) {
+func (r *run) look(ctx context.Context, t Task, target *control.Target) (found []control.Finding, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			found, err = nil, r.panicked(t, p)
 		}
 	}()
-	return t.Control.Observe(control.WithPurpose(ctx, t.Control.ID), r.target(t, r.Reader, t.Control.Reads, memo, verifying))
+	return t.Control.Observe(control.WithPurpose(ctx, t.Control.ID), target)
 }
 
 // denyRegions settles in which regions a service control policy refuses everything: those where each planned check was

@@ -52,8 +52,10 @@ type Hold struct{ Reason, Message string }
 // Result is what came of one task.
 type Result struct {
 	Task
-	// At is when the last observation began.
+	// At is when the last observation began or, where it rests on an answer that accounts share, when that was read.
 	At time.Time
+	// Age is how much before the observation that was; zero where it rests on none.
+	Age time.Duration
 	// Took is how long observing took.
 	Took time.Duration
 	// Findings are judged: each says why it stands. Nothing in it means compliant.
@@ -90,6 +92,18 @@ func (t Task) awsRegion(partition string) string {
 	}
 	return t.Region
 }
+
+// oneRegion is the region of a check that is of one; empty otherwise.
+func oneRegion(region string) string {
+	if region == v1alpha1.GlobalRegion {
+		return ""
+	}
+	return region
+}
+
+// sharedAge is how old an answer may be that accounts share: a quarter of the interval at most, so that the check is never
+// due again before there is a newer one.
+func (t Task) sharedAge() time.Duration { return min(control.SharedMaxAge, t.Every/4) }
 
 // judge says why a finding stands, and whether it is to be put right now.
 func (t Task) judge(f control.Finding) Judged {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/guardduty"
 	"github.com/aws/aws-sdk-go-v2/service/guardduty/types"
@@ -263,7 +264,7 @@ func TestMembersAreReadInBulk(t *testing.T) {
 			w.members[at], w.detectors[at] = "Enabled", newDetector(true, "S3_DATA_EVENTS")
 		}
 	})(c)
-	shared := control.NewSharedMemo()
+	shared := control.NewSharedMemo(func() time.Time { return controltest.Now })
 	for i := range n {
 		on := control.Target{
 			Account: fmt.Sprintf("%012d", i), Partition: "aws", Region: controltest.Region, Now: controltest.Now,
@@ -280,6 +281,51 @@ func TestMembersAreReadInBulk(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"ListDetectors": 2, "ListMembers": 3, "GetMemberDetectors": 3}, calls); diff != "" {
 		t.Errorf("calls for %d accounts (-want +got):\n%s", n, diff)
+	}
+}
+
+// What a thousand members cost their administrator, in requests, per refresh of what they share: a quarter of an hour at the
+// default intervals. Per region 20 pages of ListMembers, 20 GetMemberDetectors and the detector's id for each of the two.
+func TestAThousandMembersInSeventeenRegionsShareOneRefresh(t *testing.T) {
+	const n, regions, perRegion = 1000, 17, 20 + 20 + 2
+	c := &cloudtest.Cloud{Admins: map[string]string{service: controltest.Admin}}
+	region := func(r int) string { return fmt.Sprintf("eu-test-%d", r) }
+	governed(func(w *world) {
+		for r := range regions {
+			w.admins[region(r)] = controltest.Admin
+			w.detectors[controltest.Admin+"/"+region(r)] = newDetector(true)
+			for i := range n {
+				at := fmt.Sprintf("%012d/%s", i, region(r))
+				w.members[at], w.detectors[at] = "Enabled", newDetector(true, "S3_DATA_EVENTS")
+			}
+		}
+	})(c)
+	clock := controltest.Now
+	shared := control.NewSharedMemo(func() time.Time { return clock })
+	for _, refresh := range []struct {
+		after time.Duration
+		want  int
+	}{{0, regions * perRegion}, {14 * time.Minute, regions * perRegion}, {16 * time.Minute, 2 * regions * perRegion}} {
+		clock = controltest.Now.Add(refresh.after)
+		for i := range n {
+			memo := control.NewMemo(context.Background())
+			on := control.Target{
+				Account: fmt.Sprintf("%012d", i), Partition: "aws", Now: clock,
+				Facts: control.Facts{Administrators: map[string]string{service: controltest.Admin}},
+			}
+			for r := range regions {
+				on.Region = region(r)
+				for _, b := range []control.Bound{Detector.With(&enabled), Features.With(&s3On)} {
+					found, err := b.Observe(context.Background(), control.NewTarget(on, c.Connector(on.Account), b.Reads, memo, shared))
+					if err != nil || len(found) > 0 {
+						t.Fatal(found, err)
+					}
+				}
+			}
+		}
+		if got := len(c.Calls()); got != refresh.want {
+			t.Errorf("after %v: %d requests for %d accounts, want %d", refresh.after, got, n, refresh.want)
+		}
 	}
 }
 

@@ -1,0 +1,241 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Shared is a read in a service's delegated administrator that answers for many accounts: it is made once per region and
+// kept, whoever asks meanwhile waits for it.
+type Shared[T any] struct {
+	// Key names the read: "guardduty.members".
+	Key string
+	// Service is whose delegated administrator is asked.
+	Service string
+	// Actions are the IAM actions it uses. A control that uses the read declares them among its Reads.
+	Actions []string
+	// Do makes the read; admin is a Target in the administrator's account.
+	Do func(ctx context.Context, admin *Target) (T, error)
+}
+
+const (
+	// SharedMaxAge is how long an answer that many accounts share is used at most; a check that is observed more often than
+	// once an hour asks for newer ones (Target.SharedAge).
+	SharedMaxAge = 15 * time.Minute
+	// sharedKept is when an answer is dropped that nobody has asked for since.
+	sharedKept = time.Hour
+	// sharedTimeout bounds one shared read: it serves many passes and is not bound to the one that happened to ask first.
+	sharedTimeout = time.Minute
+)
+
+// From is the answer and when it was read. The target remembers the oldest it was given.
+func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
+	var zero T
+	admin, err := t.Admin(s.Service)
+	if err != nil {
+		return zero, time.Time{}, err
+	}
+	admin = admin.limitedTo(s.Actions)
+	ctx = WithPurpose(ctx, purposeOf(s.Key))
+	if t.shared == nil || t.Verifying {
+		v, err := s.Do(ctx, admin)
+		return v, t.Now, err
+	}
+	v, at, err := t.shared.get(ctx, memoKey{s.Key, admin.Account, t.Region}, t.sharedAge(), func(ctx context.Context) (any, time.Time, error) {
+		own := *admin
+		own.facts = &factAge{}
+		v, err := s.Do(ctx, &own)
+		return v, own.FactsFrom(), err
+	})
+	if err != nil {
+		return zero, at, err
+	}
+	t.facts.from(at)
+	typed, err := as[T](s.Key, v)
+	return typed, at, err
+}
+
+// factAge is the time of the oldest answer of a Shared read that a target was given. Its methods take a nil one.
+type factAge struct {
+	mu     sync.Mutex
+	oldest time.Time
+}
+
+func (f *factAge) from(at time.Time) {
+	if f == nil || at.IsZero() {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.oldest.IsZero() || at.Before(f.oldest) {
+		f.oldest = at
+	}
+}
+
+func (f *factAge) at() time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.oldest
+}
+
+// FactsFrom is when the oldest answer was read that other accounts share with the target: what was observed is as old as
+// that. Zero: everything was read for the target.
+func (t *Target) FactsFrom() time.Time { return t.facts.at() }
+
+func (t *Target) sharedAge() time.Duration {
+	if t.SharedAge <= 0 {
+		return SharedMaxAge
+	}
+	return min(t.SharedAge, SharedMaxAge)
+}
+
+// SharedMemo holds the answers of Shared reads for one organization. It is safe for concurrent use.
+//
+// Of one read there is at most one under way and one that waits for its end: the second is begun after whatever made the
+// first useless, and serves all who have asked since.
+type SharedMemo struct {
+	clock   func() time.Time
+	mu      sync.Mutex
+	entries map[memoKey]*sharedEntry
+	// renewed are the tokens that Renew has heard of, oldest first.
+	renewed []renewal
+}
+
+type renewal struct {
+	token string
+	at    time.Time
+}
+
+// rememberedTokens bounds the tokens that Renew remembers.
+const rememberedTokens = 64
+
+type sharedEntry struct {
+	done chan struct{}
+	// before is a read of the same that must end first; nil: none.
+	before *sharedEntry
+	// at is when the read began, or when the oldest answer was read that it rests on. Zero: it has not begun.
+	at time.Time
+	// forgotten is true when it is of no use any more to who asks from now on.
+	forgotten bool
+	value     any
+	err       error
+}
+
+func (e *sharedEntry) ended() bool {
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// NewSharedMemo makes an empty memo. clock is time.Now except in tests.
+func NewSharedMemo(clock func() time.Time) *SharedMemo {
+	return &SharedMemo{clock: clock, entries: map[memoKey]*sharedEntry{}}
+}
+
+// Renew forgets every answer, once per token, however many accounts carry it: somebody asks for everything to be looked at
+// again, and no answer of before will do. It returns when the token was first heard of.
+func (m *SharedMemo) Renew(token string) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := slices.IndexFunc(m.renewed, func(r renewal) bool { return r.token == token }); i >= 0 {
+		return m.renewed[i].at
+	}
+	now := m.clock()
+	m.renewed = append(m.renewed, renewal{token, now})
+	m.renewed = m.renewed[max(0, len(m.renewed)-rememberedTokens):]
+	m.forget(func(memoKey) bool { return true })
+	return now
+}
+
+// Forget makes the answers about a service in a region useless, which are those whose key begins with the service and a dot:
+// something changed there. An empty region stands for all.
+func (m *SharedMemo) Forget(service, region string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forget(func(k memoKey) bool {
+		return strings.HasPrefix(k.key, service+".") && (region == "" || k.region == region)
+	})
+}
+
+// forget makes the answers useless that were read, or are being read. A read that has not begun will see what changed. The
+// lock is held.
+func (m *SharedMemo) forget(which func(memoKey) bool) {
+	for k, e := range m.entries {
+		if which(k) && !e.at.IsZero() {
+			e.forgotten = true
+		}
+	}
+}
+
+// read makes a shared read and says since when the oldest answer stands that it rests on; zero: it rests on none.
+type read func(context.Context) (any, time.Time, error)
+
+func (m *SharedMemo) get(ctx context.Context, k memoKey, age time.Duration, do read) (any, time.Time, error) {
+	m.mu.Lock()
+	e := m.entries[k]
+	if now := m.clock(); e == nil || e.forgotten || !e.at.IsZero() && now.Sub(e.at) > age {
+		m.dropOld(now)
+		e = &sharedEntry{done: make(chan struct{}), before: e}
+		m.entries[k] = e
+		go m.fill(context.WithoutCancel(ctx), k, e, do)
+	}
+	m.mu.Unlock()
+	select {
+	case <-e.done:
+		return e.value, e.at, e.err
+	case <-ctx.Done():
+		return nil, time.Time{}, ctx.Err()
+	}
+}
+
+// dropOld drops what nobody will be given any more. The lock is held.
+func (m *SharedMemo) dropOld(now time.Time) {
+	for k, e := range m.entries {
+		if e.ended() && (e.forgotten || now.Sub(e.at) > sharedKept) {
+			delete(m.entries, k)
+		}
+	}
+}
+
+// fill makes the read. A failed one is forgotten, so that the next who asks tries again.
+func (m *SharedMemo) fill(ctx context.Context, k memoKey, e *sharedEntry, do read) {
+	if e.before != nil {
+		<-e.before.done
+	}
+	m.mu.Lock()
+	e.before, e.at = nil, m.clock()
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
+	defer cancel()
+	value, oldest, err := m.guarded(ctx, k, do)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e.value, e.err = value, err
+	if !oldest.IsZero() && oldest.Before(e.at) {
+		e.at = oldest
+	}
+	if err != nil && m.entries[k] == e {
+		delete(m.entries, k)
+	}
+	close(e.done)
+}
+
+// guarded makes an error of a panic.
+func (m *SharedMemo) guarded(ctx context.Context, k memoKey, do read) (value any, oldest time.Time, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: reading %s: panic: %v", ErrUnexpected, k.key, p)
+		}
+	}()
+	return do(ctx)
+}

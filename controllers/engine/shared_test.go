@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// What is answered from an answer that accounts share is dated by it, and never so old that the check is due again at once.
+func TestACheckIsAsOldAsTheAnswerThatItShares(t *testing.T) {
+	l := newLake(t, Limits{})
+	reads := 0
+	shared := control.Shared[int]{Key: "guardduty.members", Service: "guardduty", Do: func(context.Context, *control.Target) (int, error) {
+		reads++
+		return reads, nil
+	}}
+	task := enforced(l.encrypted(func(c *control.Control[section]) {
+		c.Observe = func(ctx context.Context, t *control.Target, _ section) ([]control.Finding, error) {
+			_, _, err := shared.From(ctx, t)
+			return nil, err
+		}
+	}), ireland)
+	type dated struct {
+		At    time.Duration // after noon
+		Age   time.Duration
+		Reads int
+	}
+	look := func(account string, every time.Duration) dated {
+		task.Every = every
+		res := l.run(account, task)[0]
+		return dated{res.At.Sub(noon), res.Age, reads}
+	}
+	compare(t, "the first account", dated{0, 0, 1}, look(member, time.Hour))
+	l.pass(10 * time.Minute)
+	compare(t, "another ten minutes later", dated{0, 10 * time.Minute, 1}, look(management, time.Hour))
+	compare(t, "one that is observed every 20 minutes", dated{10 * time.Minute, 0, 2}, look(management, 20*time.Minute))
+	l.pass(time.Second)
+	l.Forget("guardduty", frankfurt)
+	compare(t, "after an event elsewhere", dated{10 * time.Minute, time.Second, 2}, look(member, time.Hour))
+	l.Forget("guardduty", ireland)
+	compare(t, "after an event there", dated{10*time.Minute + time.Second, 0, 3}, look(member, time.Hour))
+}
