@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,9 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/cloud"
@@ -51,18 +51,31 @@ type AccountReconciler struct {
 	Parallel int
 	// Clock is time.Now except in tests.
 	Clock func() time.Time
+	// Flow hears of changes that sweeps find; nil where no events are received.
+	Flow *Flow
 
 	memories memories
+	begun    sync.Once
+	marks    *marks
+	urgency  *urgency
+}
+
+// begin makes what the reconciler keeps in memory.
+func (r *AccountReconciler) begin() {
+	r.begun.Do(func() { r.marks, r.urgency = newMarks(), newUrgency(r.Clock, r.Parallel) })
 }
 
 // SetupWithManager registers the reconciler. An account is looked at when its spec, labels or annotations change, when a
-// baseline, an exception or the organization changes, and whenever something in it is due.
+// baseline, an exception or the organization changes, when an event tells of it, and whenever something in it is due.
 func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	everyAccount := handler.EnqueueRequestsFromMapFunc(r.everyAccount)
+	r.begin()
+	itself := r.urgency.people(bySweep, func(_ context.Context, o client.Object) []string { return []string{o.GetName()} })
+	everyAccount := r.urgency.people(byPerson, r.everyAccount)
 	byPeople := builder.WithPredicates(predicate.Or(
 		predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}))
 	b := ctrl.NewControllerManagedBy(mgr).Named("account").
-		For(&v1alpha1.AWSAccount{}, byPeople).
+		Watches(&v1alpha1.AWSAccount{}, itself, byPeople).
+		WatchesRawSource(source.Func(r.urgency.Start)).
 		Watches(&v1alpha1.AWSOrganization{}, everyAccount, byPeople).
 		Watches(&v1alpha1.BaselineException{}, everyAccount, byPeople).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Parallel, 1)})
@@ -72,17 +85,17 @@ func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return b.Complete(r)
 }
 
-func (r *AccountReconciler) everyAccount(ctx context.Context, _ client.Object) []reconcile.Request {
+func (r *AccountReconciler) everyAccount(ctx context.Context, _ client.Object) []string {
 	var accounts v1alpha1.AWSAccountList
 	if err := r.Client.List(ctx, &accounts, client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "listing accounts")
 		return nil
 	}
-	requests := make([]reconcile.Request, 0, len(accounts.Items))
+	names := make([]string, 0, len(accounts.Items))
 	for i := range accounts.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&accounts.Items[i])})
+		names = append(names, accounts.Items[i].Name)
 	}
-	return requests
+	return names
 }
 
 // errNoOrganization says that there is nothing yet that says how to enter an account.
@@ -90,6 +103,8 @@ var errNoOrganization = errors.New("there is no AWSOrganization")
 
 // Reconcile looks at one account. It returns errors of the API server only: what AWS refuses is data in the status.
 func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	r.begin()
+	asker := r.urgency.begin(req.Name)
 	account := &v1alpha1.AWSAccount{}
 	err := r.Live.Get(ctx, req.NamespacedName, account)
 	switch {
@@ -100,6 +115,7 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return ctrl.Result{}, fmt.Errorf("reading the account: %w", err)
 	}
 	w, org, err := r.gather(ctx, account)
+	w.person = asker == byPerson
 	switch {
 	case errors.Is(err, errNoOrganization):
 		return r.rest(ctx, w, withoutOrganization)
@@ -116,11 +132,13 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 func (r *AccountReconciler) rest(ctx context.Context, w world, status func(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStatus) (ctrl.Result, error) {
 	r.Engine.Release(w.account.Name)
 	w.memory = newMemory()
+	w.handled = w.open
 	return r.finish(ctx, w, time.Time{}, func(w world) v1alpha1.AWSAccountStatus { return status(w.account, w.now) })
 }
 
 func (r *AccountReconciler) forget(account string) {
 	r.memories.forget(account)
+	r.marks.forget(account)
 	r.Engine.Release(account)
 	r.Cloud.Forget(account)
 	r.Record.Forget(account)
@@ -154,9 +172,11 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	p := makePlan(w)
 	results := r.Engine.Run(ctx, engine.Pass{
 		Account: w.account.Name, Partition: org.Spec.PartitionOrDefault(), Facts: r.facts(w, org),
-		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: p.due(w.now),
+		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: p.due(w),
 	})
+	w.found = w.unannounced(p, results)
 	remember(w, &p, results)
+	w.handled, w.refresh = p.handled(w), refreshEvery(p.rows)
 	return r.finish(ctx, w, w.next(p), func(w world) v1alpha1.AWSAccountStatus { return w.status(p, results) })
 }
 
@@ -166,6 +186,7 @@ func stopped(ctx context.Context) bool { return ctx.Err() != nil }
 // gather reads what a plan is made from, out of the cache.
 func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAccount) (world, *v1alpha1.AWSOrganization, error) {
 	w := world{account: account, memory: r.memories.of(account.Name), allowWrites: r.AllowWrites, now: r.Clock()}
+	w.open, w.recent = r.marks.of(account.Name, w.now)
 	org, err := theOrganization(ctx, r.Client)
 	if err != nil {
 		return w, nil, err

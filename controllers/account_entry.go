@@ -81,7 +81,7 @@ func (r *AccountReconciler) mustCall(w world, org *v1alpha1.AWSOrganization) boo
 		return true
 	}
 	w.enabled = w.account.Status.Regions
-	return len(makePlan(w).due(w.now)) > 0
+	return len(makePlan(w).due(w)) > 0
 }
 
 // unreachable writes that the account could not be entered, and tries again after a while that doubles up to 15 minutes.
@@ -95,6 +95,7 @@ func (r *AccountReconciler) unreachable(ctx context.Context, w world, err error)
 		w.enabled = regionNames(w.organization.Regions)
 	}
 	p := makePlan(w)
+	w.handled = w.open // once it can be entered, everything is looked at anew
 	return r.finish(ctx, w, w.now.Add(wait), func(w world) v1alpha1.AWSAccountStatus { return unreachableStatus(w, p, err) })
 }
 

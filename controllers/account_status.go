@@ -61,6 +61,7 @@ func setConditions(s *v1alpha1.AWSAccountStatus, w world, p plan) {
 	c.only(pending > 0, v1alpha1.ConditionReconciling, v1alpha1.ReasonPending, fmt.Sprintf("%d checks are not looked at yet", pending))
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionStalled)
 	c.unknownRegions(p)
+	c.stale(p, s.Baselines)
 	switch {
 	case w.regionsErr != nil:
 		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRegionsUnreadable, regionsUnreadable(w.regionsErr))
@@ -167,6 +168,7 @@ func unreachableStatus(w world, p plan, err error) v1alpha1.AWSAccountStatus {
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReconciling)
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionStalled)
 	c.unknownRegions(p)
+	c.stale(p, s.Baselines)
 	return s
 }
 
@@ -209,6 +211,7 @@ func absentStatus(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStat
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReachable)
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionReconciling)
 	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionUnknownNames)
+	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionStale)
 	c.only(true, v1alpha1.ConditionStalled, reason, message)
 	return s
 }

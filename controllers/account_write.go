@@ -8,17 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/retry"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 )
 
 const (
-	// observedEvery is how often the time of the last observation is written when nothing else is new.
-	observedEvery = 15 * time.Minute
 	// statusTimeout bounds writing a status.
 	statusTimeout = 15 * time.Second
 	// soonest is the shortest time between two passes of an account, so that nothing can be due in a loop.
@@ -43,10 +39,16 @@ func (r *AccountReconciler) finish(ctx context.Context, w world, next time.Time,
 	w.memory.written(basisOf(w.account.UID, written))
 	r.memories.keep(w.account.Name, w.memory)
 	r.Record.Account(w.account.Name, written)
+	r.Record.Handled(w.handled)
+	r.marks.done(w.account.Name, w.handled)
+	r.urgency.next(w.account.Name, next)
+	for _, c := range w.found {
+		r.Flow.find(w.account.Name, c.id.Control, c.was)
+	}
 	if next.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	return ctrl.Result{RequeueAfter: max(next.Sub(w.now), soonest), Priority: ptr.To(handler.LowPriority)}, nil
+	return ctrl.Result{RequeueAfter: max(next.Sub(w.now), soonest), Priority: new(prioritySweep)}, nil
 }
 
 // write brings the account's status up to date and returns it. On a conflict the object is read again and the results are
@@ -61,7 +63,7 @@ func (r *AccountReconciler) write(ctx context.Context, w world, status func(worl
 		w.account = planned.DeepCopy() // the results are of the spec, labels and annotations that were planned from
 		w.account.Status = *before
 		latest.Status = status(w)
-		if changed = worthWriting(before, &latest.Status); !changed {
+		if changed = worthWriting(before, &latest.Status, w.refresh); !changed {
 			return nil
 		}
 		err := r.Client.Status().Update(ctx, latest)
@@ -86,10 +88,10 @@ func (r *AccountReconciler) write(ctx context.Context, w world, status func(worl
 	return before, nil
 }
 
-// worthWriting says whether the new status says anything but a time a little later. A time that is earlier is written: the
-// clock was set back, and what stands is of the future.
-func worthWriting(before, after *v1alpha1.AWSAccountStatus) bool {
-	if b, a := before.LastObservedTime, after.LastObservedTime; b == nil || a == nil || a.Before(b) || a.Sub(b.Time) >= observedEvery {
+// worthWriting says whether the new status says anything but a time that is later by less than refresh. A time that is earlier
+// is written: the clock was set back, and what stands is of the future.
+func worthWriting(before, after *v1alpha1.AWSAccountStatus, refresh time.Duration) bool {
+	if b, a := before.LastObservedTime, after.LastObservedTime; b == nil || a == nil || a.Before(b) || a.Sub(b.Time) >= refresh {
 		return !equality.Semantic.DeepEqual(before, after)
 	}
 	return !equality.Semantic.DeepEqual(withoutTimes(before), withoutTimes(after))

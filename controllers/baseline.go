@@ -38,6 +38,9 @@ type BaselineReconciler struct {
 // rollUp is the one key of the controller: a single walk over the accounts serves all baselines.
 type rollUp struct{}
 
+// staleTick is how often is it looked for stale observations where nothing changes.
+const staleTick = time.Minute
+
 // rollUpAfter gathers the changes of accounts that come close together into one walk.
 const rollUpAfter = 2 * time.Second
 
@@ -93,7 +96,7 @@ func (r *BaselineReconciler) Reconcile(ctx context.Context, _ rollUp) (reconcile
 	if err := r.Client.List(ctx, &accounts, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing accounts: %w", err)
 	}
-	sums := newRollUps(org, baselines)
+	sums := newRollUps(org, baselines, r.Clock())
 	for i := range accounts.Items {
 		for _, s := range sums {
 			s.add(&accounts.Items[i])
@@ -116,6 +119,9 @@ func (r *BaselineReconciler) writeAll(ctx context.Context, sums []*sum) (reconci
 	}
 	if err := errors.Join(errs...); err != nil {
 		return reconcile.Result{}, err
+	}
+	if again.RequeueAfter == 0 {
+		again.RequeueAfter = staleTick // what is stale becomes so without anything being written
 	}
 	return again, nil
 }
@@ -147,7 +153,8 @@ type sum struct {
 	token        string
 
 	selected, compliant, drifted, unknown int32
-	pending, failed, unreachable          int32
+	pending, failed, unreachable, stale   int32
+	now                                   time.Time
 	answered                              bool
 	checks                                v1alpha1.CheckCounts
 	perControl                            map[string]*v1alpha1.BaselineControlCount
@@ -159,7 +166,7 @@ type sum struct {
 	regions map[string]bool
 }
 
-func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared) []*sum {
+func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared, now time.Time) []*sum {
 	spec := &v1alpha1.AWSOrganizationSpec{}
 	if org != nil {
 		spec = &org.Spec
@@ -167,7 +174,7 @@ func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared) []*sum {
 	var all []*sum
 	for _, d := range baselines {
 		s := &sum{
-			declared: d, organization: spec, revision: revisionOf(d.kind, d.object), answered: true,
+			declared: d, organization: spec, revision: revisionOf(d.kind, d.object), answered: true, now: now,
 			token:      d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 			perControl: map[string]*v1alpha1.BaselineControlCount{}, deciding: map[string]bool{}, regions: map[string]bool{},
 		}
@@ -202,6 +209,9 @@ func (s *sum) add(a *v1alpha1.AWSAccount) {
 	row := rowOf(a, s.kind.Name, s.object.GetName())
 	if row == nil {
 		row = &v1alpha1.AccountBaseline{}
+	}
+	if !staleRow(spec, row, s.now).IsZero() {
+		s.stale++
 	}
 	if a.Status.State == v1alpha1.AccountUnreachable {
 		// It is not about to be looked at; waiting for it would make the baseline reconcile for ever.

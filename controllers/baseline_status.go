@@ -23,7 +23,7 @@ func (s *sum) status(out *v1alpha1.BaselineStatus, generation int64, allowWrites
 	out.ObservedGeneration, out.Revision = generation, s.revision
 	out.Mode = s.mode(spec)
 	out.Accounts, out.Compliant, out.Drifted, out.Unknown = s.selected, s.compliant, s.drifted, s.unknown
-	out.Checks = s.checks
+	out.Stale, out.Checks = s.stale, s.checks
 	out.Controls, out.WorstAccounts = s.controlCounts(), s.worstOnes()
 	if s.answered {
 		out.LastHandledReconcileAt = s.token
@@ -72,6 +72,8 @@ func (s *sum) compliance(c conditions) v1alpha1.BaselineState {
 	unknown := s.unknownRegions()
 	c.only(len(unknown) > 0, v1alpha1.ConditionUnknownNames, v1alpha1.ReasonUnknownRegion,
 		"enabled in none of the selected accounts: "+strings.Join(unknown, ", ")+" — mend regions.include, or regions of the AWSOrganization")
+	c.only(s.stale > 0, v1alpha1.ConditionStale, v1alpha1.ReasonNotObservedLately,
+		fmt.Sprintf("%d of %d accounts have checks that were not looked at for twice as long as they should be", s.stale, s.selected))
 	v := s.verdict()
 	c.set(v1alpha1.ConditionCompliant, v.status, v.reason, v.message)
 	return v.state

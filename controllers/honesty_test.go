@@ -620,7 +620,7 @@ func TestACheckThatSharesAnOldAnswerIsNotDueAgainAtOnce(t *testing.T) {
 			w := s.world()
 			p := makePlan(w)
 			var results []engine.Result
-			for _, task := range p.due(w.now) {
+			for _, task := range p.due(w) {
 				results = append(results, engine.Result{Task: task, At: w.now.Add(-15 * time.Minute), Age: 15 * time.Minute, Findings: tc.findings})
 			}
 			remember(w, &p, results)

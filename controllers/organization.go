@@ -10,12 +10,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/cloud"
@@ -60,8 +62,11 @@ type OrganizationReconciler struct {
 	// Entry says how an account is entered.
 	Entry func(org *v1alpha1.AWSOrganization, id string, own v1alpha1.AccountRoles) (cloud.Account, error)
 	Clock func() time.Time
+	// Flow says whether events arrive; nil where none are received.
+	Flow *Flow
 
-	tags tagCache
+	tags  tagCache
+	heard heard
 }
 
 // SetupWithManager registers the reconciler.
@@ -69,6 +74,7 @@ func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("organization").
 		For(&v1alpha1.AWSOrganization{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		WatchesRawSource(source.Func(r.heard.listen)).
 		Complete(r)
 }
 
@@ -81,19 +87,41 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	before := org.Status.DeepCopy()
 	c := conditions{&org.Status.Conditions, org.Generation, r.Clock()}
-	org.Status.ObservedGeneration = org.Generation
-	wait, err := r.discover(ctx, org, c)
-	if err != nil {
-		return ctrl.Result{}, err
+	events, flow := r.heard.take()
+	r.flowing(c)
+	wait := r.heard.until(org, r.Clock())
+	if !flow || wait <= 0 {
+		org.Status.ObservedGeneration = org.Generation
+		r.tags.forget(events)
+		if wait, err = r.discover(ctx, org, c); err != nil {
+			r.heard.keep(events)
+			return ctrl.Result{}, err
+		}
+		r.heard.discovered(org, r.Clock().Add(wait))
 	}
-	if stopped(ctx) || equality.Semantic.DeepEqual(before, &org.Status) {
-		return ctrl.Result{RequeueAfter: wait}, nil
+	if stopped(ctx) {
+		return ctrl.Result{}, nil // the messages of its events come back
 	}
-	if err := r.write(ctx, org); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the organization's status: %w", err))
+	if !equality.Semantic.DeepEqual(before, &org.Status) {
+		if err := r.write(ctx, org); err != nil {
+			r.heard.keep(events)
+			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the organization's status: %w", err))
+		}
+		r.Record.Organization(org, before)
 	}
-	r.Record.Organization(org, before)
+	events.done()
 	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// flowing says whether events arrive.
+func (r *OrganizationReconciler) flowing(c conditions) {
+	if r.Flow == nil {
+		meta.RemoveStatusCondition(c.all, v1alpha1.ConditionEventsFlowing)
+		return
+	}
+	if is := r.Flow.condition(); is.Status != "" {
+		c.set(v1alpha1.ConditionEventsFlowing, is.Status, is.Reason, is.Message)
+	}
 }
 
 // write updates the status; where the object has changed meanwhile, the same status is written to what it is now: AWS is not
@@ -254,6 +282,7 @@ func (d *discovery) refuse() string {
 func (d *discovery) report(c conditions) {
 	s := &d.org.Status
 	s.OrganizationID = d.read.ID
+	s.LastHandledReconcileAt = d.org.Annotations[v1alpha1.AnnotationReconcileRequestedAt]
 	s.Accounts, s.Suspended, s.Left = 0, 0, int32(len(d.vanished)) //nolint:gosec // an organization has at most 50,000 accounts
 	for _, m := range d.wanted {
 		if m.State == "ACTIVE" {

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,17 @@ func (r *OrganizationReconciler) tagLabels(ctx context.Context, d *discovery, m 
 		}
 	}
 	return labels, notes
+}
+
+// forget drops the tags of the accounts that events tell of.
+func (c *tagCache) forget(events told) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range events {
+		for _, id := range slices.Concat(e.event.Resources, e.event.Accounts) {
+			delete(c.tags, id)
+		}
+	}
 }
 
 // accountTags reads an account's tags, or those it had less than a day ago.

@@ -34,7 +34,16 @@ type world struct {
 	allowWrites bool
 	// recheck makes every check due: the account could not be entered before.
 	recheck bool
-	now     time.Time
+	// open are the events that are still to be looked into, recent those of the last half hour, and handled, once the pass is
+	// over, those of open that were.
+	open, recent, handled []*mark
+	// found are the checks, once the pass is over, in which a sweep found what no event has announced.
+	found []check
+	// refresh is how often a status is written that says nothing new but later times.
+	refresh time.Duration
+	// person is true when a person asked for the pass: then all that is due is looked at, not only what events tell of.
+	person bool
+	now    time.Time
 }
 
 // plan is what must be looked at in one account: a row per baseline that selects it.
@@ -78,8 +87,12 @@ type check struct {
 	known      bool
 	at, looked time.Time
 	exceptions string
+	// was is when it had been observed before this pass.
+	was time.Time
 	// due is when it must be observed again; not after now means now.
 	due time.Time
+	// marked is true when an event tells of it that is still to be looked into.
+	marked bool
 }
 
 // makePlan works out what must hold in the account and what of it is due.
@@ -252,17 +265,24 @@ func (p plan) all() []checkID {
 	return all
 }
 
-// due are the tasks to run now, in list order.
-func (p plan) due(now time.Time) []engine.Task {
-	var tasks []engine.Task
+// due are the tasks to run now, in list order. Unless a person asked for the pass, what events tell of goes first and alone,
+// so that nobody waits for a sweep to end.
+func (p plan) due(w world) []engine.Task {
+	var all, marked []engine.Task
 	for _, r := range p.rows {
 		for _, c := range r.checks {
-			if !c.due.After(now) {
-				tasks = append(tasks, c.task)
+			if !c.due.After(w.now) {
+				all = append(all, c.task)
+			}
+			if c.marked {
+				marked = append(marked, c.task)
 			}
 		}
 	}
-	return tasks
+	if len(marked) > 0 && !w.person {
+		return marked
+	}
+	return all
 }
 
 // next is when the plan must be looked at again; zero when never. What is due already, because the pass had no time for it,

@@ -35,55 +35,10 @@ type Record struct {
 
 var _ engine.Recorder = (*Record)(nil)
 
-type metrics struct {
-	checks       *prometheus.GaugeVec
-	outcomes     *prometheus.CounterVec
-	durations    *prometheus.HistogramVec
-	changes      *prometheus.CounterVec
-	calls        *prometheus.CounterVec
-	requests     *prometheus.CounterVec
-	passes       prometheus.Histogram
-	accounts     *prometheus.GaugeVec
-	oldestLooked prometheus.GaugeFunc
-}
-
 // NewRecord makes a Record and registers its metrics.
 func NewRecord(recorder events.EventRecorder, registry prometheus.Registerer, clock func() time.Time) *Record {
 	r := &Record{events: recorder, observed: map[string]time.Time{}, clock: clock}
-	r.metrics = metrics{
-		checks: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "plumbline_checks", Help: "Checks by baseline and state, over all selected accounts.",
-		}, []string{"kind", "baseline", "state"}),
-		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "plumbline_control_outcomes_total", Help: "Checks observed, by control and the state they were found in.",
-		}, []string{"control", "outcome"}),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "plumbline_control_duration_seconds", Help: "Time that observing one check took.",
-			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30},
-		}, []string{"control"}),
-		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "plumbline_changes_total", Help: "Changes made in AWS, by control and outcome (applied, failed).",
-		}, []string{"control", "outcome"}),
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "plumbline_aws_calls_total", Help: "Attempts at AWS calls, by service, operation and outcome (ok, denied, throttled, error).",
-		}, []string{"service", "operation", "outcome"}),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "plumbline_control_requests_total",
-			Help: "Attempts at AWS calls, by the control they were made for, the read that several controls share, session or discovery.",
-		}, []string{"control"}),
-		passes: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "plumbline_pass_requests", Help: "Attempts at AWS calls in one pass over one account.",
-			Buckets: []float64{0, 1, 3, 10, 30, 100, 300, 1000, 3000},
-		}),
-		accounts: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "plumbline_baseline_accounts", Help: "Accounts by baseline and state.",
-		}, []string{"kind", "baseline", "state"}),
-	}
-	r.metrics.oldestLooked = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "plumbline_oldest_observation_age_seconds", Help: "Age of the last observation of the account that was looked at longest ago.",
-	}, r.oldestAge)
-	m := r.metrics
-	registry.MustRegister(m.checks, m.outcomes, m.durations, m.changes, m.calls, m.requests, m.passes, m.accounts, m.oldestLooked)
+	r.metrics = newMetrics(registry, r.oldestAge)
 	return r
 }
 
@@ -95,6 +50,29 @@ func (r *Record) oldestAge() float64 {
 		age = max(age, r.clock().Sub(at))
 	}
 	return age.Seconds()
+}
+
+// Handled tells how long events took from the queue into a status.
+func (r *Record) Handled(marks []*mark) {
+	for _, m := range marks {
+		r.metrics.eventSeconds.Observe(r.clock().Sub(m.received).Seconds())
+	}
+}
+
+// Messages counts what came out of the event queue, by what became of it.
+func (r *Record) Messages(outcome string, n int) {
+	r.metrics.events.WithLabelValues(outcome).Add(float64(n))
+}
+
+// UnexpectedUseOfRole raises the alarm: one of Plumbline's roles was used, and not by this manager.
+func (r *Record) UnexpectedUseOfRole(a *v1alpha1.AWSAccount, e *cloud.Event) {
+	r.metrics.roleUses.Inc()
+	call := control.Bounded(e.Source, maxActor) + ":" + control.Bounded(e.Name, maxActor)
+	ctrl.Log.Info("unexpected use of role", "account", a.Name, "region", e.Region, "role", e.Role, "call", call,
+		"actor", e.Actor, "time", e.Time, "requestID", e.RequestID, "errorCode", e.ErrorCode)
+	note := fmt.Sprintf("%s called %s in %s at %s with %s (request %s), and this manager did not; look who holds the role's credentials",
+		e.Actor, call, e.Region, e.Time.UTC().Format(time.RFC3339), e.Role, control.Bounded(e.RequestID, maxActor))
+	r.event(a, corev1.EventTypeWarning, "UnexpectedUseOfRole", call, note)
 }
 
 // AWSCall counts an attempt at an AWS call.
@@ -288,6 +266,7 @@ func (r *Record) Baseline(b control.Baseline, before, after *v1alpha1.BaselineSt
 func (r *Record) Baselines(sums []*sum) {
 	r.metrics.checks.Reset()
 	r.metrics.accounts.Reset()
+	r.metrics.stale.Reset()
 	for _, s := range sums {
 		name := s.object.GetName()
 		for state, n := range map[string]int32{
@@ -298,6 +277,7 @@ func (r *Record) Baselines(sums []*sum) {
 		for state, n := range map[string]int32{"compliant": s.compliant, "drifted": s.drifted, "unknown": s.unknown} {
 			r.metrics.accounts.WithLabelValues(s.kind.Name, name, state).Set(float64(n))
 		}
+		r.metrics.stale.WithLabelValues(s.kind.Name, name).Set(float64(s.stale))
 	}
 }
 

@@ -79,12 +79,15 @@ func (w world) remember(r *row, c *check, with *settings, res result) {
 	case wait.grows:
 		s.failures++
 	}
+	if wait.after == 0 && c.marked && w.asStored(c, res.Result) {
+		wait.after = settleAfter // AWS may show only later what the event tells of
+	}
 	if wait.after > 0 {
 		s.retry = momentOf(s.looked().Add(wait.after))
 	}
 	w.memory.seen[c.id] = s
 	w.rememberLooks(c.id, res.Result)
-	c.known, c.at, c.looked, c.exceptions = true, s.at.time(), s.looked(), r.exceptions
+	c.known, c.at, c.looked, c.exceptions, c.marked = true, s.at.time(), s.looked(), r.exceptions, false
 	c.due = w.dueAfter(r, c, s)
 }
 

@@ -74,8 +74,15 @@ type scene struct {
 	refuseWrite bool
 
 	memories memories
-	engine   *engine.Engine
-	changed  []string
+	marks    *marks
+	// flow hears what a sweep finds that no event announced.
+	flow *Flow
+	// person asks for the next passes.
+	person bool
+	// endedMarks counts the events that were looked into.
+	endedMarks int
+	engine     *engine.Engine
+	changed    []string
 }
 
 // passed is what a pass did.
@@ -96,6 +103,7 @@ func newScene(t *testing.T) *scene {
 		org:   &v1alpha1.AWSOrganizationSpec{ManagementAccount: management},
 		found: map[string]map[string]bool{}, fails: map[string]error{}, denied: map[string]bool{},
 	}
+	s.marks, s.flow = newMarks(), NewFlow(EventGrace, func() time.Time { return s.now })
 	s.engine = engine.New(engine.Limits{VerifyFor: 1}, quiet{}, func() time.Time { return s.now })
 	s.baselines = []*v1alpha1.EncryptionBaseline{s.baseline("organization", func(b *v1alpha1.EncryptionBaselineSpec) {
 		b.EBSDefault, b.EBSVolumes, b.RDSStorage = &v1alpha1.EBSDefault{ControlSpec: on}, &v1alpha1.EBSVolumes{ControlSpec: on}, &v1alpha1.RDSStorage{ControlSpec: on}
@@ -124,6 +132,7 @@ func (s *scene) control(id string, scope control.Scope, section *v1alpha1.Contro
 		Meta: control.Meta{
 			ID: id, Scope: scope, PerResource: perResource, Risk: control.Safe, Severity: v1alpha1.SeverityHigh,
 			Title: "t", Doc: "d", Reads: []string{"ec2:DescribeVolumes"}, Writes: []string{"ec2:EnableEbsEncryptionByDefault"},
+			Events: []control.Event{{Source: "ec2", Name: id, Seen: control.SeenInRegion}, {Source: "ec2", Name: id, Seen: control.SeenInAdministrator}},
 		},
 		Observe: func(_ context.Context, t *control.Target, _ fakeSection) ([]control.Finding, error) {
 			where := id + " " + s.regionOf(scope, t)
@@ -221,6 +230,8 @@ func (s *scene) world() world {
 	for _, b := range s.baselines {
 		w.baselines = append(w.baselines, declared{s.kind(), b})
 	}
+	w.open, w.recent = s.marks.of(s.account.Name, s.now)
+	w.person = s.person
 	w.memory.faceStatus(w.account, w.now)
 	if w.askedAnew() {
 		clear(w.memory.denied)
@@ -238,7 +249,7 @@ func (s *scene) pass() passed {
 	s.changed = nil
 	var tasks []engine.Task
 	var skipped []engine.Result
-	for _, t := range p.due(w.now) {
+	for _, t := range p.due(w) {
 		if s.skips != nil && s.skips(t.ID()) {
 			skipped = append(skipped, engine.Result{Task: t, Skipped: true})
 		} else {
@@ -249,7 +260,12 @@ func (s *scene) pass() passed {
 		Account: member, Partition: "aws", Reader: s, Planned: p.all(), Tasks: tasks,
 		Facts: control.Facts{ManagementAccount: management},
 	})
+	w.found = w.unannounced(p, results)
 	remember(w, &p, append(results, skipped...))
+	w.handled, w.refresh = p.handled(w), refreshEvery(p.rows)
+	for _, c := range w.found {
+		s.flow.find(s.account.Name, c.id.Control, c.was)
+	}
 	out := passed{Changed: s.changed, Next: until(w.next(p), w.now)}
 	for _, t := range tasks {
 		out.Looked = append(out.Looked, t.Control.ID+" "+t.Region)
@@ -264,7 +280,7 @@ func (s *scene) write(w world, status v1alpha1.AWSAccountStatus) bool {
 	if s.refuseWrite {
 		return false
 	}
-	wrote := worthWriting(&s.account.Status, &status)
+	wrote := worthWriting(&s.account.Status, &status, max(w.refresh, observedEvery))
 	if wrote {
 		raw, err := json.Marshal(status)
 		if err != nil {
@@ -277,6 +293,7 @@ func (s *scene) write(w world, status v1alpha1.AWSAccountStatus) bool {
 	}
 	w.memory.written(basisOf(s.account.UID, &s.account.Status))
 	s.memories.keep(s.account.Name, w.memory)
+	s.marks.done(s.account.Name, w.handled)
 	return wrote
 }
 
@@ -370,3 +387,14 @@ func (e apiError) Error() string                 { return e.code + ": " + e.mess
 func (e apiError) ErrorCode() string             { return e.code }
 func (e apiError) ErrorMessage() string          { return e.message }
 func (e apiError) ErrorFault() smithy.ErrorFault { return smithy.FaultClient }
+
+// event marks the account: somebody called the control's event in a region.
+func (s *scene) event(controlID, region string, change ...func(*cloud.Event)) {
+	e := cloud.Event{
+		ID: fmt.Sprint(s.now.UnixNano()), Source: "ec2", Name: controlID, Account: member, Region: region, Time: s.now, Actor: "alice",
+	}
+	for _, c := range change {
+		c(&e)
+	}
+	s.marks.add(s.account.Name, &mark{Event: e, received: s.now, done: func() { s.endedMarks++ }})
+}

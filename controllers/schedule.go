@@ -12,11 +12,15 @@ import (
 
 // schedule works out whether the check is known at today's revision and when it is due.
 func (w world) schedule(r *row, c *check) {
+	c.marked = w.marked(c)
 	s, known := w.sightOf(r, c)
 	if !known {
 		return // never looked at: due at once
 	}
-	c.known, c.at, c.looked, c.exceptions = true, s.at.time(), s.looked(), s.with.exceptions
+	c.known, c.at, c.looked, c.was, c.exceptions = true, s.at.time(), s.looked(), s.at.time(), s.with.exceptions
+	if c.marked {
+		return // due at once
+	}
 	if w.recheck || c.exceptions != r.exceptions || c.looked.Before(w.asked(r)) || w.released(c, s) {
 		return
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	AllowWrites bool
 	// Parallel is the number of accounts worked on at a time.
 	Parallel int
+	// Events is where events come from; nil: none are received. It is made for the catalogue and the accounts at hand.
+	Events func(EventFilter) (EventSource, error)
+	// EventGrace is how much later than a sweep's finding its event may arrive; zero: EventGrace.
+	EventGrace time.Duration
 	// ACKRoles follows ACK's role-account map.
 	ACKRoles bool
 	// Clock is time.Now except in tests.
@@ -56,12 +60,17 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		}
 		accounts.ACKRole = ack.Role
 	}
+	organization := &OrganizationReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Directory: directory, Record: record,
+		Read: entrance.ReadOrganization, Tags: entrance.ReadTags, Entry: accounts.Entry, Clock: o.Clock,
+	}
+	if o.Events != nil {
+		if err := receiveEvents(mgr, o, accounts, organization); err != nil {
+			return fmt.Errorf("setting up the event queue: %w", err)
+		}
+	}
 	reconcilers := []interface{ SetupWithManager(ctrl.Manager) error }{
-		accounts,
-		&OrganizationReconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Directory: directory, Record: record,
-			Read: entrance.ReadOrganization, Tags: entrance.ReadTags, Entry: accounts.Entry, Clock: o.Clock,
-		},
+		accounts, organization,
 		&BaselineReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Record: record, AllowWrites: o.AllowWrites, Clock: o.Clock},
 		&ExceptionReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Clock: o.Clock},
 	}
@@ -71,6 +80,36 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		}
 	}
 	return nil
+}
+
+// EventFilter says which events are of use, and hears what becomes of messages.
+type EventFilter struct {
+	// Wanted says whether anything is done about an event, OwnRole whether a role may be one of Plumbline's.
+	Wanted  func(source, name string) bool
+	OwnRole func(arn string) bool
+	// Observe counts messages and events by what became of them.
+	Observe func(outcome string, n int)
+}
+
+// receiveEvents has events make due what they tell of.
+func receiveEvents(mgr ctrl.Manager, o Options, accounts *AccountReconciler, organization *OrganizationReconciler) error {
+	grace := o.EventGrace
+	if grace == 0 {
+		grace = EventGrace
+	}
+	flow := NewFlow(grace, o.Clock)
+	flow.changed = organization.flowChanged
+	accounts.Flow, organization.Flow = flow, flow
+	receiver := &EventReceiver{
+		Client: mgr.GetClient(), Accounts: accounts, Organization: organization, Record: accounts.Record, Own: accounts.Cloud,
+		Flow: flow, Clock: o.Clock,
+	}
+	source, err := o.Events(EventFilter{Wanted: Wanted(o.Kinds), OwnRole: receiver.mayBeOwnRole, Observe: accounts.Record.Messages})
+	if err != nil {
+		return err
+	}
+	receiver.Source = source
+	return mgr.Add(receiver)
 }
 
 // CacheOptions are what a manager's cache needs so that it stays small.

@@ -132,7 +132,7 @@ func (m *merge) note(c *check, res engine.Result) engine.State {
 	m.resources += t.Drifted
 	for _, j := range res.Findings {
 		if j.Outcome == control.Departs {
-			m.rows = append(m.rows, m.freshRows(res, j)...)
+			m.rows = append(m.rows, m.freshRows(c, res, j)...)
 		}
 	}
 	return t.State()

@@ -39,7 +39,7 @@ func (m *merge) stored(c *check) []v1alpha1.DriftRow {
 }
 
 // freshRows are the rows of a departure: one per field, each since when it was first seen.
-func (m *merge) freshRows(res engine.Result, j engine.Judged) []v1alpha1.DriftRow {
+func (m *merge) freshRows(c *check, res engine.Result, j engine.Judged) []v1alpha1.DriftRow {
 	var rows []v1alpha1.DriftRow
 	for _, f := range j.Fields {
 		d := v1alpha1.DriftRow{
@@ -48,9 +48,11 @@ func (m *merge) freshRows(res engine.Result, j engine.Judged) []v1alpha1.DriftRo
 			Severity: res.Control.Severity, Reason: j.Reason, Message: control.Bounded(j.Message, maxMessage),
 			Since: metav1.NewTime(res.At.UTC()).Rfc3339Copy(), Excepted: j.Excepted,
 		}
+		var before *v1alpha1.DriftRow
 		if old, ok := m.before[keyOf(d)]; ok {
-			d.Since, d.By, d.Event, d.Attempts = old.Since, old.By, old.Event, old.Attempts
+			before, d.Since, d.Attempts = &old, old.Since, old.Attempts
 		}
+		m.attribute(&d, before, c)
 		if j.Failed {
 			d.Attempts++
 		}

@@ -203,7 +203,7 @@ func TestWorthWriting(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			after := base.DeepCopy()
 			tc.change(after)
-			if got := worthWriting(&base, after); got != tc.want {
+			if got := worthWriting(&base, after, observedEvery); got != tc.want {
 				t.Errorf("got %v", got)
 			}
 		})

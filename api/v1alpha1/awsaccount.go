@@ -21,6 +21,7 @@ import (
 // +kubebuilder:printcolumn:name="UNKNOWN",type=integer,JSONPath=`.status.checks.unknown`
 // +kubebuilder:printcolumn:name="CHECKED",type=date,JSONPath=`.status.lastObservedTime`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="STALE",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Stale")].status`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[0-9]{12}$')",message="an AWSAccount is named by its account id: write the twelve digits as metadata.name, quoted, for example name: \"111122223333\""
 // +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.roles) || !has(self.spec.roles.audit) || self.spec.roles.audit.split(':').size() != 6 || self.spec.roles.audit.split(':')[4] == self.metadata.name",fieldPath=".spec.roles.audit",message="spec.roles.audit must be a role of this account: its ARN must contain the account id that is the object's name"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.roles) || !has(self.spec.roles.enforce) || self.spec.roles.enforce.split(':').size() != 6 || self.spec.roles.enforce.split(':')[4] == self.metadata.name",fieldPath=".spec.roles.enforce",message="spec.roles.enforce must be a role of this account: its ARN must contain the account id that is the object's name"
@@ -126,7 +127,8 @@ type AWSAccountStatus struct {
 	// +listType=atomic
 	DeniedRegions []string `json:"deniedRegions,omitempty"`
 
-	// lastObservedTime is when the account was last looked at. Refreshed at most every 15 minutes when nothing else changes.
+	// lastObservedTime is when the account was last looked at. When nothing else changes it is refreshed once per interval, and
+	// at most every 15 minutes.
 	// +optional
 	LastObservedTime *metav1.Time `json:"lastObservedTime,omitempty"`
 
@@ -158,7 +160,7 @@ type AWSAccountStatus struct {
 	// +optional
 	Truncated bool `json:"truncated,omitempty"`
 
-	// conditions are Ready, Reachable, Compliant and, while they apply, Reconciling and Stalled.
+	// conditions are Ready, Reachable, Compliant and, while they apply, Reconciling, Stalled and Stale.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -286,6 +288,9 @@ type DriftRow struct {
 	// event is the CloudTrail event that made the change, where one told.
 	// +optional
 	Event string `json:"event,omitempty"`
+	// eventTime is when that call was made.
+	// +optional
+	EventTime *metav1.Time `json:"eventTime,omitempty"`
 	// attempts is how often it was tried to be put right without success.
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`

@@ -211,7 +211,11 @@ type AWSOrganizationStatus struct {
 	// lastDiscoveredTime is when the organization was last read whole.
 	// +optional
 	LastDiscoveredTime *metav1.Time `json:"lastDiscoveredTime,omitempty"`
-	// conditions are Ready and, while it applies, LabelConflict.
+	// lastHandledReconcileAt is the value of the annotation plumbline.dev/reconcile-requested-at for which the organization was
+	// last read.
+	// +optional
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+	// conditions are Ready, EventsFlowing where events are received and, while it applies, LabelConflict.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -325,6 +325,9 @@ type BaselineStatus struct {
 	// unknown is the number of accounts not drifted in which something could not be, or is not yet, looked at.
 	Unknown int32 `json:"unknown"`
 
+	// stale is the number of accounts in which something was not looked at for twice as long as it should be.
+	Stale int32 `json:"stale"`
+
 	// checks counts the checks over all selected accounts.
 	Checks CheckCounts `json:"checks"`
 
@@ -343,7 +346,7 @@ type BaselineStatus struct {
 	// +optional
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
 
-	// conditions are Ready, Compliant and, while they apply, Reconciling, Stalled, Enforcing and Overridden.
+	// conditions are Ready, Compliant and, while they apply, Reconciling, Stalled, Stale, Enforcing and Overridden.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -21,6 +21,10 @@ const (
 	ConditionOverridden = "Overridden"
 	// ConditionLabelConflict on an organization: somebody else owns a label that discovery would set. Present only while true.
 	ConditionLabelConflict = "LabelConflict"
+	// ConditionStale: something was not looked at for twice as long as it should be. Present only while true.
+	ConditionStale = "Stale"
+	// ConditionEventsFlowing on an organization whose manager receives events: whether they arrive. Present only then.
+	ConditionEventsFlowing = "EventsFlowing"
 	// ConditionActive on an exception: True between from and expires.
 	ConditionActive = "Active"
 	// ConditionUnknownNames on a baseline or an exception: it names regions or controls that do not exist. Present only while
@@ -62,6 +66,11 @@ const (
 	ReasonActive                      = "Active"
 	ReasonRegionsUnreadable           = "RegionsUnreadable"
 	ReasonSelectedAccountsUnreachable = "SelectedAccountsUnreachable"
+	ReasonNotObservedLately           = "NotObservedLately"
+	ReasonEventsArrive                = "EventsArrive"
+	ReasonNoEvents                    = "NoEventsYet"
+	ReasonUnannouncedChange           = "ChangeWithoutEvent"
+	ReasonQueueUnreadable             = "QueueUnreadable"
 )
 
 // Reasons of drift rows and of checks that are not compliant. Controls add their own for resources they cannot judge.

@@ -101,6 +101,8 @@ type Meta struct {
 	Severity v1alpha1.Severity
 	// PerResource controls are observed again at resourceInterval, the others at interval.
 	PerResource bool
+	// Ages is true when something may come to depart by the passing of time alone, without anybody's call: a key that gets old.
+	Ages bool
 	// NotExcusable controls are not covered by exceptions.
 	NotExcusable bool
 	// Administrator is the service whose delegated administrator decides an Organization check; empty: the management

@@ -21,6 +21,7 @@ var AccessKeyAge = control.Control[WithUsers[v1alpha1.AccessKeyAge]]{
 		Risk:        control.Disruptive,
 		Severity:    v1alpha1.SeverityMedium,
 		PerResource: true,
+		Ages:        true,
 		Frameworks: map[string][]string{
 			"CIS-5.0": {"1.13"}, "CIS-3.0": {"1.14"}, "SecurityHub": {"IAM.3"},
 		},

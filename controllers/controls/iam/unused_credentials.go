@@ -22,6 +22,7 @@ var UnusedCredentials = control.Control[WithUsers[v1alpha1.UnusedCredentials]]{
 		Risk:        control.Disruptive,
 		Severity:    v1alpha1.SeverityMedium,
 		PerResource: true,
+		Ages:        true,
 		Frameworks: map[string][]string{
 			"CIS-5.0": {"1.11"}, "CIS-3.0": {"1.12"}, "SecurityHub": {"IAM.8", "IAM.22"},
 		},
