@@ -15,6 +15,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOTESTFLAGS ?=
 # Flags for the end-to-end tests, for example E2EFLAGS='-ginkgo.focus=exception'.
 E2EFLAGS ?=
+# Flags of the bench, for example BENCHFLAGS='--sizes 100,1000 --no-docs'.
+BENCHFLAGS ?=
 # Where kube-apiserver, etcd and kubectl are. When set from outside, nothing is built.
 export KUBEBUILDER_ASSETS := $(abspath $(or $(KUBEBUILDER_ASSETS),bin/k8s))
 # The kubectl of install and deploy: the installed one, else the one that `make controlplane` builds.
@@ -64,7 +66,7 @@ manifests: $(CONTROLLER_GEN) ## Write the CRDs and the manager's RBAC role from 
 test: controlplane emulator ## Run every test: vet, unit, envtest, scripts, emulator, end to end
 	@$(say) "vet (about 2 minutes the first time, seconds later)"
 	@go vet ./...
-	@$(MAKE) test-unit test-emulator build test-scripts test-e2e
+	@$(MAKE) test-unit bench-short test-emulator build test-scripts test-e2e
 	@$(say) "every test passed"
 
 .PHONY: test-unit
@@ -88,6 +90,16 @@ test-scripts: build ## Run the tests of the scripts and of what goes into the im
 test-e2e: controlplane emulator build ## Run the end-to-end tests: the binary, a real API server, kubectl and the emulator (E2EFLAGS)
 	@$(say) "end-to-end tests (about 9 minutes)"
 	@go test -v -count=1 -timeout 40m $(GOTESTFLAGS) ./test/e2e/... $(E2EFLAGS)
+
+.PHONY: bench
+bench: controlplane ## Measure 100, 1,000 and 5,000 accounts and write docs/benchmarks.md, about 45 minutes (BENCHFLAGS='--sizes 100')
+	@$(say) "bench (about 45 minutes on 2 quiet cores; results are kept, BENCHFLAGS=--resume goes on with them)"
+	@go run ./test/bench $(BENCHFLAGS)
+
+.PHONY: bench-short
+bench-short: controlplane ## Count the AWS requests of 100 accounts and fail where they have grown
+	@$(say) "requests of 100 accounts (about 20 seconds)"
+	@go run ./test/bench --short
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint: import direction, lengths, errors, API conventions

@@ -50,7 +50,7 @@ const (
 	organizationID = "o-benchmarks"
 	rootID         = "r-bnch"
 	// parents and leaves are the numbers of OUs: every account lies in a leaf.
-	parents, leaves = 4, 20
+	parents, leaves = 2, 6
 	accountsPerPage = 20 // the most that a page of ListAccounts holds
 )
 
