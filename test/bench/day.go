@@ -163,7 +163,7 @@ func (t task) newDays(ctx context.Context, lived int, w *writes) (*days, error) 
 	}
 	record := controllers.NewRecord(silent{}, d.registry, d.now)
 	d.reconciler = &controllers.AccountReconciler{
-		Client: d.client, Live: d.client, Cloud: cloud.New(d.stage.Base(), record.AWSCall), Engine: engine.New(engine.Limits{}, record, d.now),
+		Client: d.client, Live: d.client, Cloud: cloud.New(d.stage.Base(), record.AWSCall, d.now), Engine: engine.New(engine.Limits{}, record, d.now),
 		Kinds: controls.Kinds(), Directory: &controllers.Directory{}, Record: record, Clock: d.now,
 	}
 	return d, d.declare(ctx, lived)

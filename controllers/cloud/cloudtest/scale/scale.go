@@ -85,6 +85,7 @@ type Cloud struct {
 	// generation is that of the credentials that are good.
 	generation         atomic.Int64
 	inFlight, mostSeen atomic.Int64
+	answered           atomic.Int64
 }
 
 // New makes a stand-in.
@@ -163,6 +164,12 @@ func (c *Cloud) Answer(ctx context.Context, call Call, in any) (any, error) {
 	return op.answer(call, in)
 }
 
+// requestID is an id for a request, as long as AWS's are and never given twice.
+func (c *Cloud) requestID() string {
+	n := c.answered.Add(1)
+	return fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(n>>32), n) //nolint:gosec // the upper half
+}
+
 type inputKey struct{}
 
 // Base is a configuration for cloud.New. Where answers take no time, nothing waits between two tries either.
@@ -202,6 +209,8 @@ func (c *Cloud) standIn(stack *middleware.Stack) error {
 		}
 		call := CallOf(request.Header.Get("Authorization"), awsmiddleware.GetRegion(ctx))
 		out, err := c.Answer(ctx, call, middleware.GetStackValue(ctx, inputKey{}))
-		return middleware.DeserializeOutput{Result: out}, middleware.Metadata{}, err
+		var metadata middleware.Metadata
+		awsmiddleware.SetRequestIDMetadata(&metadata, c.requestID())
+		return middleware.DeserializeOutput{Result: out}, metadata, err
 	}), middleware.Before)
 }

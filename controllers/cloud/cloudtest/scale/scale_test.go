@@ -19,7 +19,7 @@ import (
 
 func TestTheOrganizationIsReadWhole(t *testing.T) {
 	stage := scale.New(scale.Options{Accounts: 45})
-	org, err := cloud.New(stage.Base(), nil).ReadOrganization(t.Context(), account(0))
+	org, err := cloud.New(stage.Base(), nil, time.Now).ReadOrganization(t.Context(), account(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func account(i int) cloud.Account {
 
 // asks whether EBS encryption by default is on, as a control does.
 func asks(ctx context.Context, stage *scale.Cloud, i int, region string) (bool, error) {
-	cfg := cloud.New(stage.Base(), nil).Session(account(i), nil).Config(region, []string{"ec2:GetEbsEncryptionByDefault"})
+	cfg := cloud.New(stage.Base(), nil, time.Now).Session(account(i), nil).Config(region, []string{"ec2:GetEbsEncryptionByDefault"})
 	out, err := ec2.NewFromConfig(cfg).GetEbsEncryptionByDefault(ctx, &ec2.GetEbsEncryptionByDefaultInput{})
 	if err != nil {
 		return false, err
@@ -141,7 +141,7 @@ func TestSTSRefusesSomeAccounts(t *testing.T) {
 
 func TestCredentialsThatExpireAreAskedForAnew(t *testing.T) {
 	stage := scale.New(scale.Options{})
-	entrance := cloud.New(stage.Base(), nil)
+	entrance := cloud.New(stage.Base(), nil, time.Now)
 	ask := func() error {
 		cfg := entrance.Session(account(0), nil).Config("eu-west-1", []string{"ec2:GetEbsEncryptionByDefault"})
 		_, err := ec2.NewFromConfig(cfg).GetEbsEncryptionByDefault(t.Context(), &ec2.GetEbsEncryptionByDefaultInput{})
