@@ -607,10 +607,12 @@ func TestACheckThatSharesAnOldAnswerIsNotDueAgainAtOnce(t *testing.T) {
 		asks     bool
 		want     time.Duration // until it is due
 	}{
-		"compliant":               {nil, false, time.Hour - jitter(member, time.Hour) - 15*time.Minute},
-		"asked for a minute ago":  {nil, true, time.Hour - jitter(member, time.Hour) - 15*time.Minute},
-		"a check that must wait":  {[]engine.Judged{{Finding: control.Finding{Outcome: control.Waiting, Reason: "Waiting"}}}, false, time.Minute},
-		"a check that was unread": {[]engine.Judged{{Finding: control.Finding{Outcome: control.Unknown, Reason: "Throttled"}}}, false, 5 * time.Minute},
+		"compliant":                {nil, false, time.Hour - jitter(member, time.Hour) - 15*time.Minute},
+		"asked for a minute ago":   {nil, true, time.Hour - jitter(member, time.Hour) - 15*time.Minute},
+		"a check that must wait":   {[]engine.Judged{{Finding: control.Finding{Outcome: control.Waiting, Reason: "Waiting"}}}, false, time.Minute},
+		"a check whose turn comes": {[]engine.Judged{{Finding: control.Finding{Outcome: control.Waiting, Reason: "Waiting", Again: noon.Add(17 * time.Minute)}}}, false, 17 * time.Minute},
+		"one whose turn has come":  {[]engine.Judged{{Finding: control.Finding{Outcome: control.Waiting, Reason: "Waiting", Again: noon}}}, false, afterChange},
+		"a check that was unread":  {[]engine.Judged{{Finding: control.Finding{Outcome: control.Unknown, Reason: "Throttled"}}}, false, 5 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)

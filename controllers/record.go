@@ -85,6 +85,14 @@ func (r *Record) AWSCall(a cloud.Attempt) {
 	r.metrics.requests.WithLabelValues(purpose).Inc()
 }
 
+// WatchCircuits shows how many services are left alone because they did not answer.
+func (*Record) WatchCircuits(registry prometheus.Registerer, open func() int) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "plumbline_circuits_open",
+		Help: "Services that are not asked for a while because they did not answer, in one account and region or in a region for all accounts.",
+	}, func() float64 { return float64(open()) }))
+}
+
 // Pass counts the requests of one pass over one account.
 func (r *Record) Pass(requests int64) { r.metrics.passes.Observe(float64(requests)) }
 

@@ -120,7 +120,11 @@ type wait struct {
 func retryAfter(res engine.Result, changed bool, failures int) wait {
 	var shortest wait
 	for _, j := range res.Findings {
-		if one := retryOf(j, changed, failures); one.after > 0 && (shortest.after == 0 || one.after < shortest.after) {
+		one := retryOf(j, changed, failures)
+		if !j.Again.IsZero() {
+			one = wait{after: max(j.Again.Sub(res.At.Add(res.Age)), afterChange)}
+		}
+		if one.after > 0 && (shortest.after == 0 || one.after < shortest.after) {
 			shortest = one
 		}
 	}

@@ -47,6 +47,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	record := NewRecord(mgr.GetEventRecorder("plumbline"), o.Registry, o.Clock)
 	entrance := cloud.New(o.AWS, record.AWSCall, o.Clock)
+	record.WatchCircuits(o.Registry, entrance.OpenCircuits)
 	directory := &Directory{}
 	accounts := &AccountReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(o.Limits, record, o.Clock),

@@ -113,7 +113,7 @@ func newCluster(t *testing.T) *cluster {
 	c.handle()
 	record, heard := newRecorder()
 	c.heard = heard
-	entrance := cloud.New(c.aws.Base(), nil, time.Now)
+	entrance := cloud.New(c.aws.Base(), nil, c.clock)
 	c.accounts = &AccountReconciler{
 		Client: c, Live: c, Cloud: entrance, Kinds: controls.Kinds(), Directory: &Directory{}, Record: record, AllowWrites: true, Clock: c.clock,
 		Engine: engine.New(engine.Limits{}, record, c.clock),

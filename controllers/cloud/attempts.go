@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -45,8 +46,8 @@ type place struct {
 	enforces bool
 }
 
-// attempts takes the rate limit, remembers the request and tells the observer, on every attempt. It stands right before the
-// signing: that a role could not be assumed is no attempt at the service the role was wanted for.
+// attempts stands right before the signing, on every attempt: that a role could not be assumed is no attempt at the service
+// the role was wanted for.
 func (c *Cloud) attempts(p place) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
 		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("PlumblineAttempt", func(
@@ -56,20 +57,80 @@ func (c *Cloud) attempts(p place) func(*middleware.Stack) error {
 				Account: p.account, Region: p.region, Purpose: control.PurposeOf(ctx),
 				Service: awsmiddleware.GetServiceID(ctx), Operation: awsmiddleware.GetOperationName(ctx),
 			}
-			if err := c.limiters.wait(ctx, p.account, p.region, a.Service, a.Operation); err != nil {
+			if err := c.admit(ctx, a); err != nil {
 				return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 			}
 			began := c.clock()
 			c.requests.begin(began)
-			out, metadata, err := next.HandleFinalize(ctx, in)
+			out, metadata, err := c.send(ctx, p, func(ctx context.Context) (middleware.FinalizeOutput, middleware.Metadata, error) {
+				return next.HandleFinalize(ctx, in)
+			})
 			a.Outcome, a.RequestID = outcomeOf(err), requestID(metadata, err)
-			c.requests.remember(a, p.enforces, span{began, c.clock()})
-			count(ctx)
-			c.observer(a)
+			c.settle(ctx, p, a, began, err)
 			return out, metadata, err
 		}), "Signing", middleware.Before)
 	}
 }
+
+// admit waits for the attempt's turn, or says why it is not made. The circuits are asked first and once more after the wait:
+// what has failed meanwhile is not asked.
+func (c *Cloud) admit(ctx context.Context, a Attempt) error {
+	if err := c.circuits.closed(a, c.clock()); err != nil {
+		return err
+	}
+	if err := c.limiters.wait(ctx, a, c.clock()); err != nil {
+		return err
+	}
+	return c.circuits.enter(a, c.clock())
+}
+
+// send bounds one attempt. What ends by this bound is worth another attempt, other than what its caller has ended.
+func (c *Cloud) send(ctx context.Context, p place, next func(context.Context) (middleware.FinalizeOutput, middleware.Metadata, error)) (
+	middleware.FinalizeOutput, middleware.Metadata, error,
+) {
+	after := c.patience.Read
+	if p.enforces {
+		after = c.patience.Write
+	}
+	bounded, cancel := context.WithTimeout(ctx, after)
+	defer cancel()
+	out, metadata, err := next(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil && requestID(metadata, err) == "" {
+		err = errTimeout{}
+	}
+	return out, metadata, err
+}
+
+// settle tells everybody how an attempt ended.
+func (c *Cloud) settle(ctx context.Context, p place, a Attempt, began time.Time, err error) {
+	now := c.clock()
+	c.requests.remember(a, p.enforces, span{began, now})
+	c.limiters.heard(a, now)
+	c.circuits.heard(a, answerOf(ctx, err), err, now)
+	count(ctx)
+	c.observer(a)
+}
+
+// Patience is how long one attempt is waited for.
+type Patience struct {
+	// Read is that of an audit session, 10 s by default, and Write that of an enforce session, 30 s: a write that is cut short
+	// may have been made.
+	Read, Write time.Duration
+}
+
+// BePatient sets how long an attempt is waited for. Not while there are sessions.
+func (c *Cloud) BePatient(p Patience) { c.patience = p }
+
+// errTimeout is an attempt that was not answered in time. The SDK tries it again.
+type errTimeout struct{}
+
+func (errTimeout) Error() string { return "not answered in time" }
+
+// Timeout says that it is worth another attempt.
+func (errTimeout) Timeout() bool { return true }
+
+// Is makes it a time-out for whoever asks.
+func (errTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
 
 func outcomeOf(err error) string {
 	switch {

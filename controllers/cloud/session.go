@@ -44,8 +44,11 @@ type Cloud struct {
 	base     aws.Config
 	observer Observer
 	clock    func() time.Time
+	patience Patience
 	limiters limiters
 	requests requests
+	circuits circuits
+	retries  *retries
 
 	mu          sync.Mutex
 	credentials map[Account]*boundCredentials
@@ -59,7 +62,8 @@ func New(base aws.Config, observer Observer, clock func() time.Time) *Cloud {
 		observer = func(Attempt) {}
 	}
 	return &Cloud{
-		base: base, observer: observer, clock: clock, requests: newRequests(),
+		base: base, observer: observer, clock: clock, requests: newRequests(), retries: newRetries(base, clock),
+		patience:    Patience{Read: 10 * time.Second, Write: 30 * time.Second},
 		credentials: map[Account]*boundCredentials{}, regions: map[string]regionList{},
 	}
 }
@@ -113,7 +117,9 @@ func (s *Session) Config(region string, actions []string) aws.Config {
 	cfg := s.cloud.base.Copy()
 	cfg.Region = region
 	cfg.Credentials = s.creds
-	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), s.cloud.attempts(place{s.owner.ID, region, s.enforce != nil}), s.creds.renew)
+	at := place{s.owner.ID, region, s.enforce != nil}
+	cfg.Retryer = s.cloud.retries.retryer(at)
+	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), s.cloud.attempts(at), s.creds.renew)
 	return Guarded(cfg, Guard{Account: s.owner.ID, Region: region, Role: s.role, Actions: actions})
 }
 
@@ -196,6 +202,7 @@ func sessionPolicy(actions []string) string {
 func (c *Cloud) assume(a Account, role, name string, options func(*stscreds.AssumeRoleOptions)) *boundCredentials {
 	cfg := c.base.Copy()
 	cfg.Region = c.stsRegion(a.Partition)
+	cfg.Retryer = c.retries.retryer(place{region: cfg.Region}) // one quota for all accounts: it is one and the same STS
 	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), c.attempts(place{account: a.ID, region: cfg.Region}))
 	provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), role, func(o *stscreds.AssumeRoleOptions) {
 		o.RoleSessionName = name

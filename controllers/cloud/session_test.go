@@ -242,8 +242,8 @@ func TestTheAccountIsCheckedOnEveryAttempt(t *testing.T) {
 	if err := readFlag(context.Background(), cfg); !control.IsThrottled(err) {
 		t.Fatalf("got %v", err)
 	}
-	if attempts != 3 {
-		t.Errorf("the credentials were asked for %d times in 3 attempts", attempts)
+	if attempts != 5 {
+		t.Errorf("the credentials were asked for %d times in 5 attempts", attempts)
 	}
 }
 

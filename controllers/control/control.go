@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 )
@@ -169,6 +170,8 @@ type Finding struct {
 	Reason string
 	// Message has the AWS code, the action, the role and the next step, where there are any.
 	Message string
+	// Again is when it is worth looking again, where that is known; zero: after a while that grows.
+	Again time.Time
 }
 
 // Drift is one resource that departs: the unit that is put right, approved, counted by caps, and undone.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -22,6 +23,8 @@ var (
 	ErrUndeclared = errors.New("refused by the guard")
 	// ErrRateLimit marks a call that was not made, because its turn under Plumbline's own rate limits would have come too late.
 	ErrRateLimit = errors.New("no turn in time under Plumbline's own rate limit")
+	// ErrCircuitOpen marks a call that was not made, because the service did not answer the last ones.
+	ErrCircuitOpen = errors.New("not asked, for it does not answer")
 	// ErrManagedByPolicy marks a change that AWS refuses because an AWS Organizations policy (not a service control policy)
 	// decides the setting. Trying again is of no use.
 	ErrManagedByPolicy = errors.New("an AWS Organizations policy manages the setting")
@@ -32,6 +35,45 @@ var (
 // Unexpected is an error that says what an answer of AWS lacks.
 func Unexpected(operation, lacks string) error {
 	return fmt.Errorf("%w: %s without %s", ErrUnexpected, operation, lacks)
+}
+
+// LaterError is a call that was not made now and may be made later.
+type LaterError struct {
+	// Err is ErrRateLimit or ErrCircuitOpen.
+	Err error
+	// Service and Operation are the SDK's names, Region is where it would have been made.
+	Service, Operation, Region string
+	// ForAll is true when it is made in no account, and Last is how the last one failed: of ErrCircuitOpen.
+	ForAll bool
+	Last   string
+	// Made is true when it was made already, and AWS accepted it: of ErrRateLimit.
+	Made bool
+	// Until is when it may be made.
+	Until time.Time
+}
+
+// Error says what is not done until when, to the minute.
+func (e *LaterError) Error() string {
+	whose := ""
+	if e.ForAll {
+		whose = " in any account"
+	}
+	s := e.Err.Error() + ": " + e.Service + whose
+	if e.Region != "" {
+		s += " in " + e.Region
+	}
+	if e.Last != "" {
+		s += " (last: " + e.Last + ")"
+	}
+	return s + ", not before " + Minute(e.Until)
+}
+
+// Unwrap is the class of the error.
+func (e *LaterError) Unwrap() error { return e.Err }
+
+// Minute is a time as messages name it, rounded up, so that they do not change all the time.
+func Minute(t time.Time) string {
+	return t.UTC().Add(time.Minute - 1).Truncate(time.Minute).Format("2006-01-02 15:04 UTC")
 }
 
 // CallError is an AWS call that failed, with what a person needs to find out why. The session puts it around every error
@@ -65,9 +107,12 @@ func describe(err error) string {
 		message, _, _ := strings.Cut(api.ErrorMessage(), encoded)
 		return api.ErrorCode() + ": " + Bounded(strings.TrimSpace(message), 256)
 	}
+	var later *LaterError
 	var network *net.OpError
 	var response *smithyhttp.ResponseError
 	switch {
+	case errors.As(err, &later):
+		return Bounded(later.Error(), 256)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "not answered in time"
 	case errors.As(err, &network):
@@ -77,6 +122,9 @@ func describe(err error) string {
 	}
 	return Bounded(err.Error(), 256)
 }
+
+// Reason is an error of AWS in one line, the same every time, without what a request or an answer held.
+func Reason(err error) string { return Bounded(describe(err), 100) }
 
 // Code is the AWS error code in err; empty when AWS did not answer.
 func Code(err error) string {

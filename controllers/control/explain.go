@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
@@ -10,10 +11,12 @@ import (
 
 // Reasons that Explain gives beside those of v1alpha1.
 const (
-	ReasonThrottled      = "Throttled"
-	ReasonDeniedBySCP    = "DeniedByServiceControlPolicy"
-	ReasonCredentials    = "CredentialsRefused"
-	ReasonDidNotAnswer   = "NoAnswer"
+	ReasonThrottled    = "Throttled"
+	ReasonDeniedBySCP  = "DeniedByServiceControlPolicy"
+	ReasonCredentials  = "CredentialsRefused"
+	ReasonDidNotAnswer = "NoAnswer"
+	// ReasonCircuitOpen: the service did not answer the last calls, and is left alone for a while.
+	ReasonCircuitOpen    = "CircuitOpen"
 	ReasonUnexpectedData = "UnexpectedAnswer"
 	// ReasonRefusedByGuard: the control called something that it has not declared. Nothing was sent.
 	ReasonRefusedByGuard = "RefusedByGuard"
@@ -40,7 +43,7 @@ func Explain(err error) (reason, message string) {
 
 // isOurs says whether the error is one that Plumbline itself knows, without an answer of AWS.
 func isOurs(err error) bool {
-	for _, known := range []error{ErrWrongAccount, ErrUndeclared, ErrRateLimit, ErrManagedByPolicy, ErrUnexpected} {
+	for _, known := range []error{ErrWrongAccount, ErrUndeclared, ErrRateLimit, ErrCircuitOpen, ErrManagedByPolicy, ErrUnexpected} {
 		if errors.Is(err, known) {
 			return true
 		}
@@ -60,6 +63,7 @@ func nextStep(err error, call *CallError, action string) (reason, next string) {
 		{errors.Is(err, ErrWrongAccount), v1alpha1.ReasonWrongAccount, "nothing is called with them; mend the role ARN"},
 		{errors.Is(err, ErrUndeclared), ReasonRefusedByGuard, "nothing was sent; this is a fault of Plumbline, please report it"},
 		{errors.Is(err, ErrRateLimit), ReasonThrottled, action + " waits for its turn; tried again by itself"},
+		{errors.Is(err, ErrCircuitOpen), ReasonCircuitOpen, action + " is tried again by itself"},
 		{IsDeniedBySCP(err) && assuming, ReasonDeniedBySCP, "a service control policy refuses " + action + " of " + call.Role + ": change the policy"},
 		{IsDeniedBySCP(err), ReasonDeniedBySCP, "a service control policy refuses " + action + ": change the policy or exclude the region"},
 		{IsAccessDenied(err) && assuming, v1alpha1.ReasonRoleRefused, "sts:AssumeRole of " + call.Role + " was refused: deploy the member roles of " +
@@ -82,7 +86,17 @@ func nextStep(err error, call *CallError, action string) (reason, next string) {
 // Unreadable is the finding for a resource (empty: the whole region) that could not be read.
 func Unreadable(resource string, err error) Finding {
 	reason, message := Explain(err)
-	return Finding{Drift: Drift{Resource: resource}, Outcome: Unknown, Reason: reason, Message: message}
+	return Finding{Drift: Drift{Resource: resource}, Outcome: Unknown, Reason: reason, Message: message, Again: turnOf(err)}
+}
+
+// turnOf is when a call may be made that has a turn of its own; zero where there is none. A service that does not answer has
+// none: it is tried again like anything that fails.
+func turnOf(err error) time.Time {
+	var later *LaterError
+	if errors.As(err, &later) && errors.Is(later, ErrRateLimit) {
+		return later.Until
+	}
+	return time.Time{}
 }
 
 // Bounded cuts s to at most n bytes on a rune boundary and puts a space for everything that cannot be printed, such as

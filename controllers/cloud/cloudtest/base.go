@@ -108,7 +108,7 @@ func (c *Cloud) standIn(stack *middleware.Stack) error {
 			call.Account, call.Role = s.Account, s.Role
 		}
 		call.RequestID = fmt.Sprintf("request-%d", c.requests.Add(1))
-		out, err := c.answer(call, middleware.GetStackValue(ctx, inputKey{}))
+		out, err := c.answer(ctx, call, middleware.GetStackValue(ctx, inputKey{}))
 		var metadata middleware.Metadata
 		if answered(err) {
 			awsmiddleware.SetRequestIDMetadata(&metadata, call.RequestID)

@@ -39,6 +39,9 @@ type Cloud struct {
 	sessions []Session
 	roles    map[string]roleState
 	requests atomic.Int64
+	// fault says how calls go wrong, faultCalls counts them.
+	fault      func(n int, call Call) error
+	faultCalls int
 	// Admins maps a service to the account that administers it.
 	Admins map[string]string
 }
@@ -132,7 +135,7 @@ func (n *connector) Config(region string, actions []string) aws.Config {
 			func(ctx context.Context, in middleware.InitializeInput, _ middleware.InitializeHandler) (
 				middleware.InitializeOutput, middleware.Metadata, error,
 			) {
-				out, err := n.cloud.answer(callOf(ctx, n.account, region), in.Parameters)
+				out, err := n.cloud.answer(ctx, callOf(ctx, n.account, region), in.Parameters)
 				return middleware.InitializeOutput{Result: out}, middleware.Metadata{}, err
 			}), middleware.After)
 	})
@@ -153,7 +156,10 @@ func callOf(ctx context.Context, account, region string) Call {
 	return Call{Account: account, Region: region, Service: service, Operation: operation, Action: cloud.ActionOf(service, operation)}
 }
 
-func (c *Cloud) answer(call Call, in any) (any, error) {
+func (c *Cloud) answer(ctx context.Context, call Call, in any) (any, error) {
+	if err := c.goesWrong(ctx, call); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, call)

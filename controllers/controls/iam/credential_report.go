@@ -43,10 +43,19 @@ var reportWaits = []time.Duration{time.Second, 2 * time.Second}
 
 // unindexed is what a control answers when there is no index to go by.
 func unindexed(err error) ([]control.Finding, error) {
-	if errors.Is(err, errReportNotReady) {
+	var later *control.LaterError
+	waits := errors.As(err, &later) && errors.Is(later, control.ErrRateLimit)
+	if errors.Is(err, errReportNotReady) || waits && later.Made {
 		return []control.Finding{{
 			Outcome: control.Waiting, Reason: v1alpha1.RowWaiting,
 			Message: "AWS is making the account's credential report; looked at again by itself",
+		}}, nil
+	}
+	if waits {
+		return []control.Finding{{
+			Outcome: control.Waiting, Reason: v1alpha1.RowWaiting, Again: later.Until,
+			Message: "AWS makes credential reports with a capacity that all its customers share, so the accounts take turns: " +
+				"this one's is asked for by itself, not before " + control.Minute(later.Until),
 		}}, nil
 	}
 	if control.IsThrottled(err) { // "LimitExceeded: No more capacity": all of AWS's customers share it

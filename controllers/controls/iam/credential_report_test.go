@@ -179,3 +179,37 @@ func TestParseReport(t *testing.T) {
 		})
 	}
 }
+
+// A turn at a capacity that all of AWS's customers share may be hours away: the check says when, and the pass goes on.
+func TestAReportWhoseTurnHasNotComeIsWaitedFor(t *testing.T) {
+	turn := controltest.Now.Add(40 * time.Minute)
+	for name, tc := range map[string]struct {
+		later control.LaterError
+		want  control.Finding
+	}{
+		"its turn comes later": {control.LaterError{Err: control.ErrRateLimit, Until: turn}, control.Finding{
+			Outcome: control.Waiting, Reason: v1alpha1.RowWaiting, Again: turn,
+			Message: "AWS makes credential reports with a capacity that all its customers share, so the accounts take turns: this one's is " +
+				"asked for by itself, not before " + control.Minute(turn),
+		}},
+		"AWS has accepted it already": {control.LaterError{Err: control.ErrRateLimit, Until: turn, Made: true}, control.Finding{
+			Outcome: control.Waiting, Reason: v1alpha1.RowWaiting,
+			Message: "AWS is making the account's credential report; looked at again by itself",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c cloudtest.Cloud
+			account{reportErrors: []string{"ReportNotPresent"}, generate: "STARTED"}.stage(&c)
+			c.Deny("iam:GenerateCredentialReport", &tc.later)
+			for _, b := range Controls(baseline()) {
+				if !b.Managed() {
+					continue
+				}
+				found, err := b.Observe(context.Background(), targetOf(&c, b.Reads))
+				if diff := cmp.Diff([]control.Finding{tc.want}, found); diff != "" || err != nil {
+					t.Errorf("%s: error %v, findings (-want +got):\n%s", b.ID, err, diff)
+				}
+			}
+		})
+	}
+}
