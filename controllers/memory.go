@@ -18,7 +18,7 @@ import (
 // checkID names a check within an account.
 type checkID = engine.CheckID
 
-// sight is when a check was last observed, with what, and what came of it. There are millions of them.
+// sight is when a check was last observed, with what, and what came of it.
 type sight struct {
 	with *settings
 	// why is nil when the check was compliant.
@@ -115,14 +115,6 @@ func newMemory() *memory {
 	}
 }
 
-// clone is a memory that a pass may change; what the pass learned counts once its status is written.
-func (m *memory) clone() *memory {
-	c := *m
-	c.seen, c.looks, c.denied = maps.Clone(m.seen), maps.Clone(m.looks), maps.Clone(m.denied)
-	c.suspected, c.requests = maps.Clone(m.suspected), maps.Clone(m.requests)
-	return &c
-}
-
 // written notes that a status stands, which was made with what was learned.
 func (m *memory) written(basis string) {
 	m.basis = basis
@@ -186,30 +178,33 @@ func (m *memory) prune(p *plan) {
 	maps.DeleteFunc(m.requests, func(key string, _ request) bool { return !baselines[key] })
 }
 
-// memories holds the memory of every account. A memory is used by one pass at a time: the queue never hands out a key twice.
+// memories holds the memory of every account, packed. A memory is used by one pass at a time: the queue never hands out a key
+// twice.
 type memories struct {
 	mu  sync.Mutex
-	all map[string]*memory
+	all map[string]packed
 }
 
-// of is a copy of an account's memory, for one pass.
+// of is a copy of an account's memory, for one pass; what the pass learns counts once it is kept.
 func (m *memories) of(account string) *memory {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if known := m.all[account]; known != nil {
-		return known.clone()
+	known := m.all[account]
+	m.mu.Unlock()
+	if known == nil {
+		return newMemory()
 	}
-	return newMemory()
+	return known.unpack()
 }
 
 // keep makes a pass's copy the account's memory.
 func (m *memories) keep(account string, learned *memory) {
+	p := learned.pack()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
-		m.all = map[string]*memory{}
+		m.all = map[string]packed{}
 	}
-	m.all[account] = learned
+	m.all[account] = p
 }
 
 func (m *memories) forget(account string) {

@@ -288,24 +288,3 @@ func (r *Record) Baselines(sums []*sum) {
 		r.metrics.stale.WithLabelValues(s.kind.Name, name).Set(float64(s.stale))
 	}
 }
-
-// SlimAccount is the informer's transform for AWSAccounts: the cached copy keeps what selecting and summing need. Nothing is
-// ever written back from it.
-func SlimAccount(o any) (any, error) {
-	a, ok := o.(*v1alpha1.AWSAccount)
-	if !ok {
-		return o, nil
-	}
-	a.ManagedFields = nil
-	a.Status.Drift, a.Status.Conditions = nil, nil
-	for i := range a.Status.Controls {
-		c := &a.Status.Controls[i]
-		c.Message, c.NotApplicable, c.Failed = "", nil, nil
-		for _, counts := range []*map[string]int32{&c.Drifted, &c.Unknown, &c.Excepted} {
-			if len(*counts) > 0 {
-				*counts = map[string]int32{everyRegion: total(*counts)}
-			}
-		}
-	}
-	return a, nil
-}
