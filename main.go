@@ -69,13 +69,29 @@ func run(ctx context.Context, o *options) error {
 	}
 	err = controllers.Setup(mgr, controllers.Options{
 		AWS: base, Kinds: controls.Kinds(), Limits: o.limits(), AllowWrites: o.allowWrites,
-		Parallel: o.accountParallel, ACKRoles: o.ackRoles, Clock: time.Now,
+		Parallel: o.accountParallel, ACKRoles: o.ackRoles, Events: o.events(base), Clock: time.Now,
 	})
 	if err != nil {
 		return err
 	}
 	ctrl.Log.Info("starting", "version", version, "allowWrites", o.allowWrites)
 	return mgr.Start(ctx)
+}
+
+// events is the queue that events are received from; nil without one.
+func (o *options) events(base aws.Config) func(controllers.EventFilter) (controllers.EventSource, error) {
+	if o.eventQueue == "" {
+		return nil
+	}
+	return func(f controllers.EventFilter) (controllers.EventSource, error) {
+		queue, err := cloud.NewQueue(base, o.eventQueue, cloud.QueueOptions{
+			Clock: time.Now, Wanted: f.Wanted, OwnRole: f.OwnRole, Observe: f.Observe,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("--event-queue-url: %w", err)
+		}
+		return queue, nil
+	}
 }
 
 // awsConfig is the SDK's standard configuration with one transport for everything.

@@ -28,6 +28,7 @@ type options struct {
 	metricsCertDir  string
 	shutdownTimeout time.Duration
 	ackRoles        bool
+	eventQueue      string
 	logLevel        string
 	logFormat       string
 }
@@ -39,7 +40,7 @@ cluster of the current kubeconfig or service account. It observes every account 
 in status, and with --allow-writes puts right what baselines in mode Enforce declare.
 
 AWS credentials come from the SDK's standard chain (environment, web identity, container, instance profile); they need
-only sts:AssumeRole on the audit and enforce roles of the accounts. AWS_REGION, AWS_ENDPOINT_URL, AWS_CA_BUNDLE and
+only sts:AssumeRole on the audit and enforce roles of the accounts, and with --event-queue-url what config/events says. AWS_REGION, AWS_ENDPOINT_URL, AWS_CA_BUNDLE and
 HTTPS_PROXY are honoured.
 
 Every flag can be set by the environment variable PLUMBLINE_<FLAG>, in capitals with _ for -: PLUMBLINE_ALLOW_WRITES=true.
@@ -93,6 +94,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "Directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
 	f.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 45*time.Second, "Time that passes under way are given to end before the manager stops.")
 	f.BoolVar(&o.ackRoles, "ack-role-account-map", false, "Follow ACK's ConfigMap ack-role-account-map (namespace: ACK_SYSTEM_NAMESPACE) for accounts with auditFromACK.")
+	f.StringVar(&o.eventQueue, "event-queue-url", "", "URL of the SQS queue with CloudTrail's events (config/events), so that changes are seen in seconds.")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
 	f.StringVar(&o.logFormat, "log-format", "json", "json or console.")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -47,13 +48,15 @@ type packedSettings struct {
 }
 
 // packedSeen are the columns of the checks that were observed. Why is 0 for a compliant check; At counts from Base, and Retry
-// from the check's At.
+// from the check's At, noRetry for none.
 type packedSeen struct {
 	Base                                 moment
 	Baseline, Control, Region, With, Why []uint32
 	At, Retry                            []moment
 	Failures, Age                        []int32
 }
+
+const noRetry = moment(math.MinInt64)
 
 type packedLook struct {
 	Check [3]string `cbor:"1,keyasint"`
@@ -141,9 +144,9 @@ func (p *packedMemory) packSeen(seen map[checkID]sight) {
 		if len(c.At) == 0 {
 			c.Base = s.at
 		}
-		retry := s.retry
-		if retry != 0 {
-			retry -= s.at
+		retry := noRetry
+		if s.retry != 0 {
+			retry = s.retry - s.at
 		}
 		c.Why, c.At, c.Retry = append(c.Why, reason), append(c.At, s.at-c.Base), append(c.Retry, retry)
 		c.Failures, c.Age = append(c.Failures, s.failures), append(c.Age, s.age)
@@ -190,9 +193,9 @@ func (p *packedMemory) unpackSeen(seen map[checkID]sight) {
 	c := &p.Seen
 	for i := range c.At {
 		id := checkID{Baseline: p.Names[c.Baseline[i]], Control: p.Names[c.Control[i]], Region: p.Names[c.Region[i]]}
-		s := sight{with: with[c.With[i]], why: whys[c.Why[i]], at: c.Base + c.At[i], retry: c.Retry[i], failures: c.Failures[i], age: c.Age[i]}
-		if s.retry != 0 {
-			s.retry += s.at
+		s := sight{with: with[c.With[i]], why: whys[c.Why[i]], at: c.Base + c.At[i], failures: c.Failures[i], age: c.Age[i]}
+		if c.Retry[i] != noRetry {
+			s.retry = s.at + c.Retry[i]
 		}
 		seen[id] = s
 	}

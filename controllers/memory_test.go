@@ -33,6 +33,9 @@ func fullMemory(random *rand.Rand) *memory {
 			s := sight{with: with, at: momentOf(noon.Add(time.Duration(random.IntN(1e9)))), age: int32(random.IntN(1000)), failures: int32(region % 2)}
 			if c%2 == 0 {
 				s.why, s.retry = &why{"Audit", "would be changed with mode: Enforce (Safe)"}, momentOf(noon.Add(time.Hour))
+				if region == 3 {
+					s.retry = s.at
+				}
 				e.Drifted[name] = int32(1 + random.IntN(20))
 			}
 			m.seen[checkID{Baseline: baseline, Control: control, Region: name}] = s
