@@ -187,6 +187,7 @@ func (k *keeper) keep(ctx context.Context) {
 	err := errors.Join(
 		k.delete(ctx),
 		k.extend(ctx, k.ledger.in(underWay, func(h *held) bool { return h.until.Sub(now) < extendBefore }), visibility),
+		k.giveBack(ctx, k.ledger.in(returning, always)),
 	)
 	k.wait = backoff(k.wait, err != nil)
 	k.next = now.Add(k.wait)
@@ -251,6 +252,13 @@ func (k *keeper) extend(ctx context.Context, list []*held, by time.Duration) err
 	return nil
 }
 
+// giveBack lets others have messages at once. Where that fails they have them when their visibility timeout is over.
+func (k *keeper) giveBack(ctx context.Context, list []*held) error {
+	err := k.extend(ctx, list, 0)
+	k.ledger.drop(list...)
+	return err
+}
+
 // report keeps how a call went and hands its error on.
 func (k *keeper) report(ctx context.Context, operation string, err error) error {
 	if err == nil || ctx.Err() == nil {
@@ -286,8 +294,7 @@ func (k *keeper) close(ctx context.Context) {
 	defer cancel()
 	err := k.delete(ctx)
 	if err == nil {
-		left := append(k.ledger.in(underWay, always), k.ledger.in(returning, always)...)
-		err = k.extend(ctx, left, 0)
+		err = k.giveBack(ctx, append(k.ledger.in(underWay, always), k.ledger.in(returning, always)...))
 	}
 	if err != nil {
 		k.log.Info("messages could not be deleted or given back and come back by themselves", "queue", k.at.name)

@@ -152,7 +152,7 @@ func (in *incoming) unreadable(ctx context.Context, cause error) {
 	log.Error(cause, "giving up a message that cannot be read", "receives", receiveCount(in.message),
 		"sha256", hex.EncodeToString(sum[:]), "deadLetterQueue", moved)
 	if moved {
-		in.ledger.abandon(in.held, false)
+		in.ledger.abandon(in.held, true) // the next receive moves it; there is nothing to wait for
 		return
 	}
 	in.ledger.finish(in.held)

@@ -186,7 +186,7 @@ func TestPoison(t *testing.T) {
 				s.objects[organizationLog] = packed(t, `{"eventName": "X"}`)[:20]
 				s.send(body)
 				s.start()
-				s.after(time.Hour)
+				s.after(2*visibility + 3*time.Second)
 				if diff := cmp.Diff([]string{"message-0001"}, s.dead); diff != "" {
 					t.Errorf("in the dead-letter queue (-want +got):\n%s", diff)
 				}
