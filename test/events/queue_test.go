@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -243,7 +242,7 @@ func eventually(ctx context.Context, t *testing.T, sentence string, holds func()
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	last := errors.New("not asked yet")
+	var last error
 	for {
 		if last = holds(); last == nil {
 			return
