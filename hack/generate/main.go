@@ -1,6 +1,6 @@
-// Generate writes what is made from the controls: docs/controls.md, and under config/iam the policies, the templates of the
-// member roles and the service control policies. Nothing in it names a control; a new kind or a new control needs no change
-// here.
+// Generate writes what is made from the controls: docs/controls.md, under config/iam the policies, the templates of the member
+// roles and the service control policies, and under config/events what the event queue is set up with. Nothing in it names a
+// control; a new kind or a new control needs no change here.
 //
 // It writes only files whose content changes and removes those that it no longer makes, so that running it twice changes
 // nothing.
@@ -48,13 +48,14 @@ type files map[string][]byte
 // owned are the paths that are all the generator's: a file there that it does not make is stale.
 var owned = []string{
 	"docs/controls.md", "config/iam/*.json", "config/iam/policies/*", "config/iam/member-roles.yaml",
-	"config/iam/terraform/policies.tf",
+	"config/iam/terraform/policies.tf", "config/events/*.json", "config/events/*.yaml",
+	"config/events/patterns/*",
 }
 
 // generate makes every file.
 func generate(kinds []control.Kind) (files, error) {
 	made := files{"docs/controls.md": controlsDoc(kinds)}
-	for _, add := range []func(files, []control.Kind) error{addPolicies, addOthers, addCloudFormation, addTerraform} {
+	for _, add := range []func(files, []control.Kind) error{addPolicies, addOthers, addCloudFormation, addTerraform, addEvents} {
 		if err := add(made, kinds); err != nil {
 			return nil, err
 		}

@@ -20,8 +20,8 @@ VERSION = "0.21.202609261"
 
 # The services whose actions the controls declare or the policies deny. test/iam says when one is missing.
 SERVICES = [
-    "cloudformation", "cloudtrail", "dynamodb", "ec2", "guardduty", "iam", "kms", "lambda", "logs", "organizations", "rds",
-    "s3", "secretsmanager", "sqs", "ssm", "sts",
+    "cloudformation", "cloudtrail", "dynamodb", "ec2", "events", "guardduty", "iam", "kms", "lambda", "logs", "organizations",
+    "rds", "s3", "secretsmanager", "sns", "sqs", "ssm", "sts",
 ]
 
 # The services whose condition keys are kept: those with actions that the policies allow only under a condition.

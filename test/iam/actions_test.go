@@ -30,7 +30,10 @@ func named(t *testing.T) map[string][]string {
 	add("controllers/cloud/actions.go", cloud.Actions())
 	add("cloud.SessionReads", cloud.SessionReads)
 	add("cloud.DiscoveryReads", cloud.DiscoveryReads)
-	for _, folder := range []string{"config/iam", "config/iam/policies"} {
+	for _, name := range []string{"central", "member", "trail-topic", "trail-queue"} {
+		add("config/events/"+name+".yaml", actionsOf(t, "config/events/"+name+".yaml"))
+	}
+	for _, folder := range []string{"config/iam", "config/iam/policies", "config/events"} {
 		for name, p := range policies(t, folder) {
 			for _, s := range p.Statement {
 				add(folder+"/"+name+".json", slices.Concat(s.Action, s.NotAction))

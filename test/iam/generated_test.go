@@ -51,7 +51,8 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 				t.Errorf("%s is stale; run make generate (-present +generated):\n%s", name, diff)
 			}
 		}
-		for _, pattern := range []string{"config/iam/*.json", "config/iam/policies/*", "config/iam/*.yaml"} {
+		for _, pattern := range []string{"config/iam/*.json", "config/iam/policies/*", "config/iam/*.yaml", "config/events/*.*",
+			"config/events/patterns/*"} {
 			present, err := filepath.Glob(repository(t, pattern))
 			if err != nil {
 				t.Fatal(err)

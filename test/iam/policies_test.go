@@ -57,7 +57,7 @@ func TestSessionPoliciesFit(t *testing.T) {
 }
 
 func TestOnlyDenialsHaveWildcards(t *testing.T) {
-	for _, folder := range []string{"config/iam", "config/iam/policies"} {
+	for _, folder := range []string{"config/iam", "config/iam/policies", "config/events"} {
 		for name, p := range policies(t, folder) {
 			for _, s := range p.Statement {
 				if s.Effect == "Allow" && (len(s.NotAction) > 0 || strings.Contains(strings.Join(s.Action, " "), "*")) {
