@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers"
@@ -161,9 +162,15 @@ func (t task) newDays(ctx context.Context, lived int, w *writes) (*days, error) 
 	if d.client, err = client.New(cfg, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
+	// What the reconciler reads besides the account itself comes out of a cache, as in the manager.
+	cached, err := cluster.New(cfg, func(o *cluster.Options) { o.Scheme, o.Cache = scheme, controllers.CacheOptions() })
+	if err != nil {
+		return nil, err
+	}
+	go func() { _ = cached.Start(ctx) }() // ends with ctx
 	record := controllers.NewRecord(silent{}, d.registry, d.now)
 	d.reconciler = &controllers.AccountReconciler{
-		Client: d.client, Live: d.client, Cloud: cloud.New(d.stage.Base(), record.AWSCall, d.now), Engine: engine.New(engine.Limits{}, record, d.now),
+		Client: cached.GetClient(), Live: d.client, Cloud: cloud.New(d.stage.Base(), record.AWSCall, d.now), Engine: engine.New(engine.Limits{}, record, d.now),
 		Kinds: controls.Kinds(), Directory: &controllers.Directory{}, Record: record, Clock: d.now,
 	}
 	return d, d.declare(ctx, lived)

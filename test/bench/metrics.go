@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"os"
+	"runtime/metrics"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -26,6 +27,25 @@ func standInInputs() []any {
 
 // controlRequests is the manager's metric of attempts at AWS calls by control.
 const controlRequests = "plumbline_control_requests_total"
+
+// memory is what the process's memory was for when there was most of it.
+type memory struct {
+	// Heap is what objects took, those included that nothing refers to any more; Stacks what the stacks of goroutines took. Both
+	// in bytes.
+	Heap, Stacks int64
+	Goroutines   int64
+}
+
+// note keeps the most of each.
+func (m *memory) note() {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/sched/goroutines:goroutines"},
+	}
+	metrics.Read(samples)
+	for i, most := range []*int64{&m.Heap, &m.Stacks, &m.Goroutines} {
+		*most = max(*most, int64(samples[i].Value.Uint64())) //nolint:gosec // bytes of memory
+	}
+}
 
 // reading is what the counters said at a time.
 type reading struct {

@@ -55,6 +55,10 @@ func orNone(measured bool, format string, args ...any) string {
 	return fmt.Sprintf(format, args...)
 }
 
+func (m memory) String() string {
+	return orNone(m.Heap > 0, "%s, %s, %s", mib(m.Heap), mib(m.Stacks), number(m.Goroutines))
+}
+
 // lines are the figures of all sizes.
 func (all *results) lines() []line {
 	var lines []line
@@ -83,8 +87,10 @@ func (all *results) lines() []line {
 	figure("Calls under way, at most", "", func(s, _, _ *result) string { return orNone(s.MostInFlight > 0, "%d", s.MostInFlight) })
 	figure("Processor time of the full sweep", "", seconds(func(r *result) float64 { return r.CPU }))
 	figure("Peak memory, stand-in included", "", func(s, _, _ *result) string { return orNone(s.Peak > 0, "%s", mib(s.Peak)) })
+	figure("— objects, stacks and goroutines, each at most", "", func(s, _, _ *result) string { return s.Memory.String() })
 	figure("— the stand-in alone", "", func(_, _, a *result) string { return orNone(a.Peak > 0, "%s", mib(a.Peak)) })
 	figure("Peak memory with full statuses", "< 512 MiB at 5,000", func(_, f, _ *result) string { return orNone(f.Peak > 0, "%s", mib(f.Peak)) })
+	figure("— objects, stacks and goroutines, each at most", "", func(_, f, _ *result) string { return f.Memory.String() })
 	figure("Status of an account: mean / largest", "≤ 32 KiB", func(s, _, _ *result) string {
 		return orNone(s.StatusMost > 0, "%.1f / %.1f KiB", float64(s.StatusMean)/1024, float64(s.StatusMost)/1024)
 	})
@@ -97,8 +103,8 @@ func (all *results) lines() []line {
 	figure("Roll-ups: number, mean, at most", "", func(s, _, _ *result) string {
 		return orNone(s.RollUps > 0, "%d, %.0f ms, %.0f ms", s.RollUps, s.RollUpSeconds*1000, s.RollUpWorst*1000)
 	})
-	figure("Event to drift in the status: p50 / p99", "p99 < 5 s", func(s, _, _ *result) string {
-		return orNone(s.Events > 0, "%.2f / %.2f s", s.EventP50, s.EventP99)
+	figure("Event in the queue to drift in the status, 100 a second during a sweep: p50 / p99", "p99 < 5 s", func(s, _, _ *result) string {
+		return orNone(s.Events > 0, "%.2f / %.2f s, %d of %d lost", s.EventP50, s.EventP99, s.EventsLost, s.Events)
 	})
 	figure("kube-apiserver: memory now / peak, processor time, where statuses are full", "", func(_, f, _ *result) string {
 		return orNone(f.APIServer.RSS > 0, "%s / %s, %.0f s", mib(f.APIServer.RSS), mib(f.APIServer.Peak), f.APIServer.CPU)

@@ -75,6 +75,8 @@ func runShort(ctx context.Context, o *options) error {
 
 // count looks at every account once.
 func count(ctx context.Context, t task) (requests, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // an API server that is watched takes a minute to end
 	d, err := t.newDays(ctx, t.Accounts, &writes{})
 	if err != nil {
 		return requests{}, err

@@ -35,6 +35,7 @@ type bench struct {
 	mgr    ctrl.Manager
 	client client.Client
 	writes writes
+	memory memory
 	// stopped has the error with which the manager ended.
 	stopped chan error
 }
@@ -103,7 +104,7 @@ func (t task) start(ctx context.Context) (*bench, error) {
 		return nil, err
 	}
 	err = controllers.Setup(b.mgr, controllers.Options{
-		AWS: b.stage.Base(), Kinds: controls.Kinds(), Parallel: t.Concurrent, Clock: time.Now,
+		AWS: b.stage.Base(), Kinds: controls.Kinds(), Parallel: t.Concurrent, Clock: time.Now, Events: queue(b.stage),
 	})
 	if err != nil {
 		return nil, err
@@ -135,10 +136,16 @@ func (t task) sweep(ctx context.Context, r *result) error {
 	if r.First, err = b.first(ctx, r); err != nil {
 		return err
 	}
+	r.Memory = b.memory
 	if t.Name == "full" {
 		return nil // one sweep fills the statuses
 	}
-	return b.steady(ctx, r)
+	if err := b.steady(ctx, r); err != nil {
+		return err
+	}
+	// Before the bench itself watches the accounts.
+	r.Peak, r.Memory = usageOf(os.Getpid()).Peak, b.memory
+	return b.events(ctx, r)
 }
 
 func (b *bench) discover(ctx context.Context) (float64, error) {
@@ -186,25 +193,33 @@ func (b *bench) first(ctx context.Context, r *result) (float64, error) {
 
 // steady asks for everything to be looked at again.
 func (b *bench) steady(ctx context.Context, r *result) error {
-	all, err := b.declared("steady")
-	if err != nil {
-		return err
-	}
 	done, err := b.profileCPU()
 	if err != nil {
 		return err
 	}
 	before, began := b.reading(), time.Now()
-	for _, o := range all {
-		if err := b.client.Patch(ctx, o.DeepCopyObject().(client.Object), client.Merge); err != nil { //nolint:errcheck // a baseline is an object
-			return err
-		}
+	if err := b.ask(ctx, "steady"); err != nil {
+		return err
 	}
 	err = b.until(ctx, "steady sweep", answered("steady"))
 	r.Steady = time.Since(began).Seconds()
 	b.difference(before, r)
 	done()
 	return errors.Join(err, b.checks(ctx, r))
+}
+
+// ask asks for all baselines to be looked at again.
+func (b *bench) ask(ctx context.Context, token string) error {
+	all, err := b.declared(token)
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if err := b.client.Patch(ctx, o, client.Merge); err != nil {
+			return fmt.Errorf("asking for a sweep: %w", err)
+		}
+	}
+	return nil
 }
 
 // answered counts the accounts in which every baseline that concerns them has answered the token.
@@ -240,6 +255,7 @@ func (b *bench) until(ctx context.Context, what string, done func([]v1alpha1.AWS
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		n := done(accounts.Items)
+		b.memory.note()
 		if n != last {
 			last, moved = n, time.Now()
 		}

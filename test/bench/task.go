@@ -42,16 +42,18 @@ type result struct {
 	// MostInFlight is the largest number of calls under way at a time.
 	MostInFlight int64
 	// Peak is the most memory that the process had, in bytes; CPU the seconds of processor time of the steady sweep.
-	Peak int64
-	CPU  float64
+	Peak   int64
+	Memory memory
+	CPU    float64
 	// StatusWrites are those of the steady sweep, OtherWrites all others.
 	StatusWrites, OtherWrites int64
 	// RollUps is how often the baselines were summed, RollUpSeconds how long that took on average, RollUpWorst at most (the
 	// upper bound of the histogram's bucket).
 	RollUps                    int64
 	RollUpSeconds, RollUpWorst float64
-	// EventP50 and EventP99 are the seconds from an event's delivery to its drift in the status; Events how many there were.
-	Events             int
+	// EventP50 and EventP99 are the seconds from an event in the queue to its drift in the status; Events how many there were,
+	// EventsLost how many of them brought no drift.
+	Events, EventsLost int
 	EventP50, EventP99 float64
 	// StatusMean and StatusMost are the sizes of statuses in bytes.
 	StatusMean, StatusMost int64
@@ -74,7 +76,9 @@ func (t task) run(ctx context.Context) error {
 	default:
 		err = fmt.Errorf("there is nothing to measure by the name of %s", t.Name)
 	}
-	r.Peak = max(r.Peak, usageOf(os.Getpid()).Peak)
+	if r.Peak == 0 {
+		r.Peak = usageOf(os.Getpid()).Peak
+	}
 	// What was seen is written down also where it ended in an error.
 	if werr := writeJSON(t.Result, r); err == nil {
 		err = werr

@@ -85,15 +85,19 @@ type Cloud struct {
 	// generation is that of the credentials that are good.
 	generation         atomic.Int64
 	inFlight, mostSeen atomic.Int64
-	answered           atomic.Int64
+	answered, received atomic.Int64
+	messages           chan string
 }
 
 // New makes a stand-in.
 func New(o Options) *Cloud {
-	c := &Cloud{Options: o.defaults(), operations: map[reflect.Type]*operation{}, names: map[string]*operation{}}
+	c := &Cloud{
+		Options: o.defaults(), operations: map[reflect.Type]*operation{}, names: map[string]*operation{},
+		messages: make(chan string, queueLength),
+	}
 	c.since = c.Clock().UTC().Truncate(time.Second)
 	c.faults.Store(&Faults{})
-	for _, register := range []func(*Cloud){sts, ec2, rds, kms, guardDuty, cloudTrail, iam, iamUsers, s3, organizations} {
+	for _, register := range []func(*Cloud){sts, ec2, rds, kms, guardDuty, cloudTrail, iam, iamUsers, s3, organizations, sqs} {
 		register(c)
 	}
 	return c
@@ -146,6 +150,9 @@ func (c *Cloud) Answer(ctx context.Context, call Call, in any) (any, error) {
 	op := c.operations[reflect.TypeOf(in)]
 	if op == nil {
 		return nil, fmt.Errorf("scale: no answer to a %T; add one", in)
+	}
+	if err := c.await(ctx, in); err != nil {
+		return nil, err
 	}
 	seen := c.inFlight.Add(1)
 	defer c.inFlight.Add(-1)

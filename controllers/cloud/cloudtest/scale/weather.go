@@ -30,6 +30,9 @@ func (l Latency) Draw() time.Duration {
 	return time.Duration(float64(l.Median) * math.Exp(sigma*rand.NormFloat64()))
 }
 
+// near is the latency within a region.
+func (l Latency) near() Latency { return Latency{l.Median / 6, l.P99 / 10} }
+
 // Faults are what goes wrong. The zero value: nothing.
 type Faults struct {
 	// Throttled and Failed are the shares of calls, 0 to 1, that AWS answers with its throttling error and with a 503.
@@ -59,7 +62,11 @@ func (c *Cloud) weather(ctx context.Context, op *operation, call Call) error {
 		}
 		return &smithyhttp.RequestSendError{Err: context.DeadlineExceeded}
 	}
-	if err := pause(ctx, c.Latency.Draw()); err != nil {
+	latency := c.Latency
+	if op.service == "SQS" { // the queue lies in the manager's own region
+		latency = latency.near()
+	}
+	if err := pause(ctx, latency.Draw()); err != nil {
 		return err
 	}
 	switch {

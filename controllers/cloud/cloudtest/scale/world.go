@@ -100,9 +100,12 @@ type changes struct{ off sync.Map }
 
 type place struct{ account, region string }
 
-// SetEBSDefault turns EBS encryption by default on or off in one account and region, whatever the drift says.
-func (c *Cloud) SetEBSDefault(account, region string, on bool) {
+// SetEBSDefault turns EBS encryption by default on or off in one account and region, whatever the drift says, and says
+// whether that changes anything.
+func (c *Cloud) SetEBSDefault(account, region string, on bool) bool {
+	was := c.ebsDefault(account, region)
 	c.changed.off.Store(place{account, region}, on)
+	return was != on
 }
 
 // ebsDefault is whether EBS encryption by default is on.

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers"
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
+	"github.com/plumbline-dev/plumbline/controllers/cloud/cloudtest/scale"
+)
+
+const (
+	// eventsPerSecond and eventsFor are how many events come and for how long.
+	eventsPerSecond = 100
+	eventsFor       = 30 * time.Second
+	// eventPatience is how long the bench waits for the last drifts.
+	eventPatience = 2 * time.Minute
+)
+
+// queue is the manager's real event queue, over the stand-in's messages.
+func queue(stage *scale.Cloud) func(controllers.EventFilter) (controllers.EventSource, error) {
+	return func(f controllers.EventFilter) (controllers.EventSource, error) {
+		return cloud.NewQueue(stage.Base(), scale.QueueURL, cloud.QueueOptions{
+			Clock: time.Now, Wanted: f.Wanted, OwnRole: f.OwnRole, Observe: f.Observe,
+		})
+	}
+}
+
+// waiting are the drifts that are to appear in statuses, by account and region, with when their events were sent.
+type waiting struct {
+	mu   sync.Mutex
+	sent map[string]map[string]time.Time
+	took []time.Duration
+}
+
+func (w *waiting) add(account, region string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sent[account] == nil {
+		w.sent[account] = map[string]time.Time{}
+	}
+	w.sent[account][region] = time.Now()
+}
+
+// see takes note of the drifts in a status.
+func (w *waiting) see(a *v1alpha1.AWSAccount) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for region, at := range w.sent[a.Name] {
+		for _, c := range a.Status.Controls {
+			if c.Control == "ebs-default-encryption" && c.Drifted[region] > 0 {
+				w.took = append(w.took, time.Since(at))
+				delete(w.sent[a.Name], region)
+			}
+		}
+	}
+}
+
+func (w *waiting) left() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, regions := range w.sent {
+		n += len(regions)
+	}
+	return n
+}
+
+// events measures, during a sweep, the time from an event's message in the queue to its drift in the status, as somebody sees
+// it who watches the accounts.
+func (b *bench) events(ctx context.Context, r *result) error {
+	w := &waiting{sent: map[string]map[string]time.Time{}}
+	statuses, err := b.watch(ctx, w)
+	if err != nil {
+		return err
+	}
+	defer statuses.Stop()
+	if err := b.ask(ctx, "events"); err != nil {
+		return err
+	}
+	sent, err := b.send(ctx, w)
+	if err != nil {
+		return err
+	}
+	for last := time.Now().Add(eventPatience); w.left() > 0 && time.Now().Before(last); {
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	w.sum(sent, r)
+	b.say("%d accounts: %d events, %d of them without a drift: p50 %.2fs, p99 %.2fs", b.Accounts, r.Events, r.EventsLost, r.EventP50, r.EventP99)
+	return nil
+}
+
+// watch has every change of an account seen.
+func (b *bench) watch(ctx context.Context, w *waiting) (watch.Interface, error) {
+	cfg, err := b.restConfig()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.NewWithWatch(cfg, client.Options{Scheme: b.client.Scheme()})
+	if err != nil {
+		return nil, err
+	}
+	statuses, err := c.Watch(ctx, &v1alpha1.AWSAccountList{})
+	if err != nil {
+		return nil, fmt.Errorf("watching accounts: %w", err)
+	}
+	go func() { // ends when the watch is stopped
+		for e := range statuses.ResultChan() {
+			if a, ok := e.Object.(*v1alpha1.AWSAccount); ok && e.Type == watch.Modified {
+				w.see(a)
+			}
+		}
+	}()
+	return statuses, nil
+}
+
+// sum writes down how long the drifts took.
+func (w *waiting) sum(sent int, r *result) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slices.Sort(w.took)
+	r.Events, r.EventsLost = sent, sent-len(w.took)
+	if n := len(w.took); n > 0 {
+		r.EventP50, r.EventP99 = w.took[n/2].Seconds(), w.took[min(n*99/100, n-1)].Seconds()
+	}
+}
+
+// send changes one setting after the other and sends its event.
+func (b *bench) send(ctx context.Context, w *waiting) (sent int, err error) {
+	regions := scale.DefaultRegions()
+	tick := time.NewTicker(time.Second / eventsPerSecond)
+	defer tick.Stop()
+	most := int(eventsFor.Seconds()) * eventsPerSecond
+	for i := 0; sent < most && i < b.Accounts*len(regions); i++ {
+		account, region := scale.Account(i%b.Accounts), regions[i/b.Accounts]
+		if !b.stage.SetEBSDefault(account, region, false) {
+			continue // it had drifted already
+		}
+		w.add(account, region)
+		if !b.stage.Send(scale.EBSEvent(i, account, region, time.Now())) {
+			return sent, errors.New("the event queue is full")
+		}
+		sent++
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return sent, ctx.Err()
+		}
+	}
+	return sent, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
