@@ -290,8 +290,11 @@ func (b *boundCredentials) retrieve(ctx context.Context) (aws.Credentials, error
 }
 
 // expiredCodes say that credentials are good no more, whatever their expiry says: the role was made anew, or its sessions
-// were revoked.
-var expiredCodes = []string{"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
+// were revoked. RequestExpired is EC2's word for it, InvalidAccessKeyId and TokenRefreshRequired are S3's.
+var expiredCodes = []string{
+	"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException", "RequestExpired",
+	"InvalidAccessKeyId", "TokenRefreshRequired",
+}
 
 // renew has the role assumed anew for the next call once AWS no longer accepts the credentials.
 func (b *boundCredentials) renew(stack *middleware.Stack) error {

@@ -399,7 +399,7 @@ func TestEveryRequestForABucketNamesItsOwner(t *testing.T) {
 }
 
 func TestCredentialsThatAreNoGoodAnyMoreAreAskedForAnew(t *testing.T) {
-	for _, code := range []string{"ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException"} {
+	for _, code := range []string{"ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException", "RequestExpired", "InvalidAccessKeyId"} {
 		var stage cloudtest.Cloud
 		flagHandlers(&stage)
 		s := cloud.New(stage.Base(), nil, time.Now).Session(account(member), nil)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/plumbline-dev/plumbline/test/faultproxy"
 	"github.com/plumbline-dev/plumbline/test/stack"
 )
 
@@ -75,6 +77,10 @@ type plot struct {
 	organization string
 	// liar is the service that a liar answers for: "EC2".
 	liar string
+	// faulty puts a fault proxy between the manager and AWS.
+	faulty bool
+	// mayLog is what the manager's log may hold in this scene although no log may.
+	mayLog []string
 	// before changes AWS before the manager first looks.
 	before func(ctx context.Context, s *scene)
 }
@@ -85,7 +91,10 @@ type scene struct {
 	organization *stack.Organization
 	manager      *stack.Manager
 	liar         *liar
+	proxy        *faultproxy.Proxy
 	log          string
+	// metrics is where the manager of a faulty scene serves its metrics.
+	metrics string
 }
 
 // stage sets a scene before the container's first spec and strikes it after the last. A spec that fails prints what the
@@ -119,6 +128,11 @@ func (s *scene) set(ctx context.Context) {
 		s.liar = newLiar()
 		DeferCleanup(s.liar.server.Close)
 	}
+	if s.plot.faulty {
+		s.proxy, err = faultproxy.Start(shared.emulator.Proxy, uint64(chaos.seed))
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(s.proxy.Close)
+	}
 	s.start(ctx)
 	s.applyOrganization(ctx, s.plot.organization)
 	s.awaitReached(ctx, everywhere...)
@@ -128,7 +142,7 @@ func (s *scene) strike(ctx context.Context) {
 	GinkgoHelper()
 	Expect(shared.emulator.DeleteRules(ctx)).To(Succeed())
 	s.kill()
-	expectCleanLog(s.log)
+	expectCleanLog(s.log, s.plot.mayLog...)
 }
 
 // start starts the manager and waits until it is ready.
@@ -146,15 +160,21 @@ func (s *scene) startManager(ctx context.Context, flags ...string) *stack.Manage
 func (s *scene) startManagerWith(ctx context.Context, o stack.ManagerOptions) *stack.Manager {
 	GinkgoHelper()
 	health := freeAddress()
-	o.Args = append(append([]string{
-		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=" + health,
-	}, s.plot.flags...), o.Args...)
+	common := []string{"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=" + health}
+	if s.plot.faulty {
+		s.metrics = freeAddress()
+		common = append(common, "--metrics-bind-address="+s.metrics, "--metrics-secure=false")
+	}
+	o.Args = slices.Concat(common, s.plot.flags, o.Args)
 	o.Binary, o.Kubeconfig, o.Emulator = os.Getenv("PLUMBLINE_BINARY"), shared.kubeconfig, shared.emulator
 	if o.Log == "" {
 		o.Log = s.log
 	}
 	if s.liar != nil {
 		o.Env = append(o.Env, "AWS_ENDPOINT_URL_"+s.plot.liar+"="+s.liar.server.URL)
+	}
+	if s.proxy != nil {
+		o.Env = append([]string{"AWS_ENDPOINT_URL=" + s.proxy.URL, "HTTP_PROXY=" + s.proxy.Proxy}, o.Env...)
 	}
 	m, err := stack.StartManager(o)
 	Expect(err).NotTo(HaveOccurred())

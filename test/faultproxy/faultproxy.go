@@ -61,8 +61,8 @@ func (f *Fault) matches(service, region string) bool {
 
 // A Proxy is a running proxy.
 type Proxy struct {
-	// URL is its address, for AWS_ENDPOINT_URL and HTTP_PROXY.
-	URL string
+	// URL is its address for AWS_ENDPOINT_URL, and Proxy for HTTP_PROXY.
+	URL, Proxy string
 
 	server *httptest.Server
 	truth  *httputil.ReverseProxy
@@ -98,8 +98,11 @@ func Start(emulator string, seed uint64) (*Proxy, error) {
 		// A connection per call: one that a fault has cut must not be met again.
 		Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true},
 	}
-	p.server = httptest.NewServer(p)
-	p.URL = p.server.URL
+	p.server = httptest.NewUnstartedServer(p)
+	p.server.Config.SetKeepAlivesEnabled(false) // so that a manager at rest holds no connection
+	p.server.Start()
+	p.Proxy = p.server.URL
+	p.URL = strings.Replace(p.Proxy, "127.0.0.1", "localhost", 1) // S3 Control puts the account before the name
 	return p, nil
 }
 

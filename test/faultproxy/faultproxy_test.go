@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,7 +58,9 @@ func calls(cfg aws.Config) map[string]func(context.Context) error {
 		},
 		"s3control": func(ctx context.Context) error {
 			_, err := s3control.NewFromConfig(cfg).GetPublicAccessBlock(ctx, &s3control.GetPublicAccessBlockInput{AccountId: aws.String("111122223333")},
-				func(o *s3control.Options) { o.HTTPClient = throughProxy(*cfg.BaseEndpoint) })
+				func(o *s3control.Options) {
+					o.HTTPClient = throughProxy(strings.Replace(*cfg.BaseEndpoint, "localhost", "127.0.0.1", 1))
+				})
 			return err
 		},
 		"kms": func(ctx context.Context) error {

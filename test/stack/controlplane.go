@@ -96,6 +96,11 @@ func (c *ControlPlane) configure(assets string, options ControlPlaneOptions) err
 	}
 	server := c.env.ControlPlane.GetAPIServer()
 	server.Path = filepath.Join(assets, "kube-apiserver")
+	// A folder of its own, so that keys and certificates are the same after a restart.
+	server.CertDir = filepath.Join(c.Dir, "kube-apiserver")
+	if err := os.MkdirAll(server.CertDir, 0o700); err != nil {
+		return fmt.Errorf("making the folder for kube-apiserver's keys: %w", err)
+	}
 	for name, value := range options.Flags {
 		server.Configure().Set(name, value)
 	}
@@ -147,6 +152,33 @@ func (c *ControlPlane) start(outlive bool) error {
 	c.Kubeconfig = filepath.Join(c.Dir, "admin.kubeconfig")
 	if err := os.WriteFile(c.Kubeconfig, c.env.KubeConfig, 0o600); err != nil {
 		return fmt.Errorf("writing the administrator's kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// KillAPIServer ends kube-apiserver with SIGKILL, on Linux; etcd keeps what is stored. Asked to stop, it would wait for as
+// long as somebody watches.
+func (c *ControlPlane) KillAPIServer() error {
+	for _, id := range children("kube-apiserver") {
+		server, err := os.FindProcess(id)
+		if err == nil {
+			err = server.Kill()
+		}
+		if err != nil {
+			return fmt.Errorf("killing kube-apiserver: %w", err)
+		}
+	}
+	if err := c.env.ControlPlane.GetAPIServer().Stop(); err != nil {
+		return fmt.Errorf("waiting for kube-apiserver to end: %w", err)
+	}
+	return nil
+}
+
+// StartAPIServer starts kube-apiserver again after KillAPIServer, at the same address and with the same users.
+func (c *ControlPlane) StartAPIServer() error {
+	if err := c.env.ControlPlane.GetAPIServer().Start(); err != nil {
+		return fmt.Errorf("starting kube-apiserver again: %w; the end of kube-apiserver.log:\n%s", err,
+			tail(filepath.Join(c.Dir, "kube-apiserver.log"), 10))
 	}
 	return nil
 }

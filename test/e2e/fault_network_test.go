@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/test/faultproxy"
+	"github.com/plumbline-dev/plumbline/test/stack"
+)
+
+// Bad weather between the manager and AWS. While it lasts, somebody breaks and mends settings and asks for every account to be
+// looked at: whatever answers says the truth or Unknown. When it is over, everything is true again.
+var _ = Describe("Bad weather on the way to AWS", Label("fault"), Ordered, ContinueOnFailure, func() {
+	s := stage(plot{faulty: true})
+	var e *estate
+	var goroutines float64
+	BeforeAll(func(ctx SpecContext) {
+		e = s.estate()
+		encryptByDefault(ctx, members...)
+		for _, account := range members {
+			for _, region := range regions {
+				gdMake(ctx, account, region, "SIX_HOURS")
+			}
+		}
+		e.declareBoth(ctx, "Audit")
+		s.compliant(ctx, "EncryptionBaseline", "organization")
+		s.compliant(ctx, "GuardDutyBaseline", "organization")
+		goroutines = s.metric(ctx, Default, "go_goroutines", "")
+	})
+	AfterEach(func(ctx SpecContext) { s.proxy.LiftAll() })
+
+	// lasts has a fault last for a while, or until enough accounts have answered, whichever is later.
+	lasts := func(ctx SpecContext, faults ...faultproxy.Fault) {
+		GinkgoHelper()
+		for _, f := range faults {
+			s.proxy.Add(f)
+		}
+		over := time.Now().Add(time.Duration(chaos.seconds) * time.Second)
+		answered := 0
+		for round := 0; time.Now().Before(over) || answered < len(members) || s.proxy.Hits() == 0; round++ {
+			e.breaks(ctx, 2)
+			token := s.ask(ctx)
+			var now int
+			Eventually(func() int { now = e.honest(ctx, token); return now }).WithContext(ctx).Should(BeNumerically(">", 0))
+			answered += now
+		}
+		progress("%d calls were hit, %d answers were honest", s.proxy.Hits(), answered)
+		Expect(s.proxy.Hits()).To(BeNumerically(">", 0))
+		s.proxy.LiftAll()
+		e.trueAgain(ctx, s.ask(ctx))
+		s.atRest(ctx, goroutines)
+		e.mend(ctx)
+	}
+
+	It("that throttles half of all calls", func(ctx SpecContext) {
+		lasts(ctx, faultproxy.Fault{Action: faultproxy.Throttle, Percent: 50})
+	})
+	It("that fails calls on AWS's side, and cuts connections before and after the call got through", func(ctx SpecContext) {
+		lasts(ctx, faultproxy.Fault{Action: faultproxy.Fail, Percent: 10}, faultproxy.Fault{Action: faultproxy.CutBefore, Percent: 10},
+			faultproxy.Fault{Action: faultproxy.CutAfter, Percent: 10})
+	})
+	It("that has a fifth of all calls answered that the session is over", func(ctx SpecContext) {
+		lasts(ctx, faultproxy.Fault{Services: []string{"ec2", "guardduty"}, Action: faultproxy.Expire, Percent: 20})
+	})
+
+	It("of STS that refuses everybody makes everything Unknown, and nothing stays so", func(ctx SpecContext) {
+		s.proxy.Add(faultproxy.Fault{Services: []string{"sts"}, Action: faultproxy.Refuse})
+		e.breaks(ctx, 4)
+		s.ask(ctx)
+		for _, id := range members {
+			s.awaitState(ctx, v1alpha1.AccountUnreachable, id)
+			n := s.account(ctx, id).Status.Checks
+			Expect(n).To(Equal(v1alpha1.CheckCounts{Total: n.Total, Unknown: n.Total}))
+		}
+		s.awaitCondition(ctx, "EncryptionBaseline", "organization", v1alpha1.ConditionCompliant,
+			metav1.ConditionUnknown, v1alpha1.ReasonSelectedAccountsUnreachable)
+		s.proxy.LiftAll()
+		e.trueAgain(ctx, s.ask(ctx))
+		s.atRest(ctx, goroutines)
+		e.mend(ctx)
+	})
+
+	It("does not matter for sessions that end in the middle of a pass: they are made anew", func(ctx SpecContext) {
+		for _, kind := range []string{"EncryptionBaseline", "GuardDutyBaseline"} { // each alone: what ends one service's session ends all
+			e.breaks(ctx, 4)
+			look := s.hold(ctx, stack.ActionHoldBefore, in(payProd, ireland, map[string]string{"EncryptionBaseline": "ec2", "GuardDutyBaseline": "guardduty"}[kind]), 0)
+			t := s.askBaseline(ctx, kind)
+			look.await(ctx)
+			for _, id := range members {
+				s.setState(ctx, map[string]any{"account": id, "expire_sessions": true})
+			}
+			look.release(ctx)
+			e.awaitHandled(ctx, kind, t, true)
+			e.awaitHandled(ctx, kind, s.askBaseline(ctx, kind), true) // those who were done before find out now
+			e.awaitHandled(ctx, kind, s.askBaseline(ctx, kind), false)
+			e.mend(ctx)
+			e.trueAgain(ctx, s.ask(ctx))
+		}
+	})
+})
