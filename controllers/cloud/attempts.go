@@ -106,7 +106,11 @@ func (c *Cloud) settle(ctx context.Context, p place, a Attempt, began time.Time,
 	now := c.clock()
 	c.requests.remember(a, p.enforces, span{began, now})
 	c.limiters.heard(a, now)
-	c.circuits.heard(a, answerOf(ctx, err), err, now)
+	said := answerOf(ctx, err)
+	c.circuits.heard(a, said, err, now)
+	if said == answered {
+		control.Answered(ctx)
+	}
 	count(ctx)
 	c.observer(a)
 }

@@ -16,7 +16,9 @@ const (
 	ReasonCredentials  = "CredentialsRefused"
 	ReasonDidNotAnswer = "NoAnswer"
 	// ReasonCircuitOpen: the service did not answer the last calls, and is left alone for a while.
-	ReasonCircuitOpen    = "CircuitOpen"
+	ReasonCircuitOpen = "CircuitOpen"
+	// ReasonCutOff: the check was ended so that others are not held up.
+	ReasonCutOff         = "CutOff"
 	ReasonUnexpectedData = "UnexpectedAnswer"
 	// ReasonRefusedByGuard: the control called something that it has not declared. Nothing was sent.
 	ReasonRefusedByGuard = "RefusedByGuard"

@@ -190,6 +190,7 @@ func (m *SharedMemo) get(ctx context.Context, k memoKey, age time.Duration, do r
 		go m.fill(context.WithoutCancel(ctx), k, e, do)
 	}
 	m.mu.Unlock()
+	defer waits(ctx)()
 	select {
 	case <-e.done:
 		return e.value, e.at, e.err

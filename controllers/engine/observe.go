@@ -12,6 +12,8 @@ import (
 // observeAll looks at every task, side by side. What the pass has no time for any more is skipped, and stays due.
 func (r *run) observeAll(ctx context.Context) {
 	r.results = make([]Result, len(r.Tasks))
+	ctx, stop := watch(ctx, r.limits.StartFor)
+	defer stop()
 	memo := control.NewMemo(ctx)
 	var g errgroup.Group
 	g.SetLimit(r.limits.Parallel)
@@ -29,7 +31,7 @@ func (r *run) observeAll(ctx context.Context) {
 }
 
 // observe looks once. An error becomes a finding for the whole check; so does a panic. What was cut short because the
-// manager is to stop says nothing: it is skipped.
+// manager is to stop says nothing: it is skipped. What was cut off because AWS does not get on with it is unknown.
 func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying bool) Result {
 	res := Result{Task: t, At: r.clock()}
 	target := r.target(t, r.Reader, t.Control.Reads, memo, verifying)
@@ -41,7 +43,10 @@ func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying
 		res.Findings = append(res.Findings, Judged{Finding: control.Unreadable("", err)})
 		res.blind, res.Refused = true, control.IsDeniedBySCP(err)
 	}
-	if ctx.Err() != nil && res.Tally().Unknown > 0 {
+	switch unread := ctx.Err() != nil && res.Tally().Unknown > 0; {
+	case unread && wasCutOff(ctx):
+		res.cutOff(err, verifying)
+	case unread:
 		return Result{Task: t, Skipped: true}
 	}
 	res.Took = r.clock().Sub(res.At)

@@ -36,6 +36,8 @@ func (r *run) verify(ctx context.Context) {
 // lookAtAll looks once more at the controls that changed something, side by side, and says whether it is worth looking yet
 // again. They share their reads with each other, and with nobody before the changes.
 func (r *run) lookAtAll(ctx context.Context, made map[int][]Judged) bool {
+	ctx, stop := watch(ctx, r.limits.StartFor)
+	defer stop()
 	memo := control.NewMemo(ctx)
 	var open atomic.Bool
 	var g errgroup.Group
