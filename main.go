@@ -85,7 +85,7 @@ func (o *options) events(base aws.Config) func(controllers.EventFilter) (control
 	}
 	return func(f controllers.EventFilter) (controllers.EventSource, error) {
 		queue, err := cloud.NewQueue(base, o.eventQueue, cloud.QueueOptions{
-			Clock: time.Now, Wanted: f.Wanted, OwnRole: f.OwnRole, Observe: f.Observe,
+			Clock: time.Now, Wanted: f.Wanted, OwnRole: f.OwnRole, Own: f.Own, Observe: f.Observe,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("--event-queue-url: %w", err)

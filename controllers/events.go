@@ -194,6 +194,8 @@ func (r *EventReceiver) mine(ctx context.Context, org *v1alpha1.AWSOrganization,
 // judges says whether it is known of an event by one of Plumbline's roles that it is not the manager's own.
 func (r *EventReceiver) judges(e *cloud.Event, role string) bool {
 	switch {
+	case e.Through != "":
+		return false // a service did it for a call that has an event of its own, and a request id
 	case e.Time.Before(r.Own.OwnSince()), r.Clock().Sub(e.Time) > forgottenAfter:
 		return false
 	case e.ReadOnly && role == roleAudit && !r.Own.ReadsKnown():

@@ -88,6 +88,8 @@ type EventFilter struct {
 	// Wanted says whether anything is done about an event, OwnRole whether a role may be one of Plumbline's.
 	Wanted  func(source, name string) bool
 	OwnRole func(arn string) bool
+	// Own says whether a request was this manager's own.
+	Own func(requestID string) bool
 	// Observe counts messages and events by what became of them.
 	Observe func(outcome string, n int)
 }
@@ -105,7 +107,7 @@ func receiveEvents(mgr ctrl.Manager, o Options, accounts *AccountReconciler, org
 		Client: mgr.GetClient(), Accounts: accounts, Organization: organization, Record: accounts.Record, Own: accounts.Cloud,
 		Flow: flow, Clock: o.Clock,
 	}
-	source, err := o.Events(EventFilter{Wanted: Wanted(o.Kinds), OwnRole: receiver.mayBeOwnRole, Observe: accounts.Record.Messages})
+	source, err := o.Events(EventFilter{Wanted: Wanted(o.Kinds), OwnRole: receiver.mayBeOwnRole, Own: receiver.Own.Own, Observe: accounts.Record.Messages})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ type Event struct {
 	Actor string
 	// Role is the ARN, with its path, of the role that the call was made with; empty where it was made with none.
 	Role string
+	// Through is the AWS service that made the call in the caller's name, as a part of what the caller asked it for; empty where
+	// the caller made it. Example: cloudtrail.amazonaws.com
+	Through string
 	// ErrorCode is set when the call was refused or failed: nothing was changed.
 	ErrorCode string
 	// ReadOnly is true for a call that changes nothing.

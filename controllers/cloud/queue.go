@@ -43,7 +43,7 @@ const (
 const (
 	// EventHandled: events that were delivered and are done.
 	EventHandled = "handled"
-	// EventForeign: events and messages that no control asks for.
+	// EventForeign: events and messages that no control asks for, and events of the manager's own calls.
 	EventForeign = "foreign"
 	// EventDuplicate: events that were done before.
 	EventDuplicate = "duplicate"
@@ -62,8 +62,11 @@ type QueueOptions struct {
 	// Wanted says whether an event of this source (without ".amazonaws.com") and name is to be delivered. Needed.
 	Wanted func(source, name string) bool
 	// OwnRole says whether a role, by its ARN with its path, is one of Plumbline's own. What is called with it is delivered,
-	// whatever it is, unless CloudTrail marks it as read-only: Plumbline's own reads would be most of what there is. Nil: none is.
+	// whatever it is, but not what an AWS service does in its name: that call's own event tells. Nil: none is.
 	OwnRole func(arn string) bool
+	// Own says whether a request, by its id, was the manager's own: its event is passed over. Nil: it is not known, and what is
+	// read with the roles is passed over, since the manager's own reads would be nearly all of it.
+	Own func(requestID string) bool
 	// Observe counts what became of messages and events, by the outcomes above. May be nil.
 	Observe func(outcome string, n int)
 	// MaxInFlight is how many messages are received and not done at most. Default: 1,000. Of their events at most ten times as

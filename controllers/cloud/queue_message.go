@@ -73,7 +73,7 @@ func (in *incoming) take(ctx context.Context, r *record, from origin) error {
 	switch {
 	case err != nil:
 		return err
-	case r.EventCategory == "Insight", !in.options.Wanted(e.Source, e.Name) && (e.ReadOnly || e.Role == "" || !in.options.OwnRole(e.Role)):
+	case r.EventCategory == "Insight", !in.options.Wanted(e.Source, e.Name) && !in.byOwnRole(&e), in.isOwn(&e):
 		in.foreign++
 		return nil
 	case in.seen.has(e.ID, in.options.Clock()):
@@ -84,6 +84,16 @@ func (in *incoming) take(ctx context.Context, r *record, from origin) error {
 		return nil
 	}
 	return in.flush(ctx)
+}
+
+// byOwnRole says whether a call was made with one of Plumbline's roles, so far as that is to be told.
+func (in *incoming) byOwnRole(e *Event) bool {
+	return e.Role != "" && e.Through == "" && (in.options.Own != nil || !e.ReadOnly) && in.options.OwnRole(e.Role)
+}
+
+// isOwn says whether a call was the manager's own.
+func (in *incoming) isOwn(e *Event) bool {
+	return e.Role != "" && in.options.Own != nil && in.options.Own(e.RequestID)
 }
 
 // flush delivers what was kept, when there is room.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -142,10 +143,15 @@ func TestDuplicates(t *testing.T) {
 func TestWhatIsKept(t *testing.T) {
 	own := map[string]any{"type": "AssumedRole", "sessionContext": map[string]any{"sessionIssuer": map[string]any{
 		"type": "Role", "arn": "arn:aws:iam::111122223333:role/plumbline/PlumblineEnforce"}}}
+	through := maps.Clone(own)
+	through["invokedBy"] = "cloudtrail.amazonaws.com"
 	for sentence, c := range map[string]struct {
 		change map[string]any
 		want   map[string]int
 	}{
+		"not what a service does in the name of Plumbline's roles": {map[string]any{"eventName": "PutBucketTagging", "userIdentity": through}, map[string]int{EventForeign: 1}},
+		"not the manager's own calls, if it knows them":            {map[string]any{"requestID": "OWN", "userIdentity": own}, map[string]int{EventForeign: 1}},
+		"what others read with its roles, if it knows its own":     {map[string]any{"requestID": "KNOWS", "eventName": "GetBucketAcl", "readOnly": true, "userIdentity": own}, map[string]int{EventHandled: 1}},
 		"what is wanted":                      {nil, map[string]int{EventHandled: 1}},
 		"not what nobody wants":               {map[string]any{"eventName": "PutBucketTagging"}, map[string]int{EventForeign: 1}},
 		"another source with the same name":   {map[string]any{"eventSource": "s4.amazonaws.com"}, map[string]int{EventForeign: 1}},
@@ -158,7 +164,11 @@ func TestWhatIsKept(t *testing.T) {
 			play(t, func(s *scene) {
 				s.doneAtOnce = true
 				s.send(eventBridge(apiCall, "aws.s3", with(t, putPolicy, c.change)))
-				s.start()
+				s.start(func(o *QueueOptions) {
+					if id, ok := c.change["requestID"]; ok {
+						o.Own = func(is string) bool { return id == "OWN" && is == id }
+					}
+				})
 				s.after(2 * time.Second)
 				if diff := cmp.Diff(c.want, s.counted()); diff != "" || len(s.left()) != 0 {
 					t.Errorf("left %v, outcomes (-want +got):\n%s", s.left(), diff)

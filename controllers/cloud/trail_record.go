@@ -79,6 +79,9 @@ func (r *record) event(from origin) (Event, error) {
 		e.Time = at.UTC()
 	}
 	e.Actor, e.Role = r.UserIdentity.actor(e.Account), r.UserIdentity.role()
+	if r.UserIdentity.Type != "AWSService" {
+		e.Through = bounded(r.UserIdentity.InvokedBy)
+	}
 	r.concerned(&e)
 	return e, nil
 }

@@ -82,7 +82,9 @@ func TestEventOfARecord(t *testing.T) {
 			putPolicyEvent(func(e *Event) { e.Actor, e.Role = "cloudtrail.amazonaws.com", "" })},
 		"a user through an AWS service": {map[string]any{"userIdentity": map[string]any{
 			"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/bob", "accountId": "111122223333", "invokedBy": "cloudformation.amazonaws.com"}},
-			putPolicyEvent(func(e *Event) { e.Actor, e.Role = "user/bob through cloudformation.amazonaws.com", "" })},
+			putPolicyEvent(func(e *Event) {
+				e.Actor, e.Role, e.Through = "user/bob through cloudformation.amazonaws.com", "", "cloudformation.amazonaws.com"
+			})},
 		"somebody of IAM Identity Center": {map[string]any{"userIdentity": map[string]any{
 			"type": "IdentityCenterUser", "accountId": "111122223333", "onBehalfOf": map[string]any{"userId": "u-1"}}},
 			putPolicyEvent(func(e *Event) { e.Actor, e.Role = "identity-center-user/u-1", "" })},
@@ -112,7 +114,7 @@ func TestEventOfARecord(t *testing.T) {
 			"serviceEventDetails": map[string]any{"createAccountStatus": map[string]any{"accountId": "222233334444", "state": "SUCCEEDED"}}},
 			putPolicyEvent(func(e *Event) {
 				e.Source, e.Name, e.Resources, e.Accounts = "organizations", "CreateAccountResult", nil, []string{"222233334444"}
-				e.Actor, e.Role = "through AWS Internal", ""
+				e.Actor, e.Role, e.Through = "through AWS Internal", "", "AWS Internal"
 			})},
 		"a key that was made": {map[string]any{"eventSource": "kms.amazonaws.com", "eventName": "CreateKey", "resources": nil, "requestParameters": nil,
 			"responseElements": map[string]any{"keyMetadata": map[string]any{"arn": "arn:aws:kms:eu-west-1:111122223333:key/k"}}},
@@ -374,7 +376,7 @@ func checkBounds(t *testing.T, e Event) {
 			t.Errorf("account %q", id)
 		}
 	}
-	for _, s := range append([]string{e.ID, e.Source, e.Name, e.RequestID, e.Actor, e.Role, e.ErrorCode}, e.Resources...) {
+	for _, s := range append([]string{e.ID, e.Source, e.Name, e.RequestID, e.Actor, e.Role, e.Through, e.ErrorCode}, e.Resources...) {
 		if len(s) > roleLimit || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Errorf("%q", s)
 		}

@@ -9,16 +9,12 @@ import (
 	"slices"
 	"text/template"
 
+	"github.com/plumbline-dev/plumbline/controllers"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
 // patternLimit is EventBridge's for the characters of a rule's event pattern ("Amazon EventBridge quotas": 2,048, adjustable).
 const patternLimit = 2048
-
-// discovery are the events of AWS Organizations after which the organization is read again.
-var discovery = []string{
-	"CloseAccount", "CreateAccountResult", "MoveAccount", "RemoveAccountFromOrganization", "TagResource", "UntagResource",
-}
 
 // A rule is one of EventBridge's, cut to the limit of its pattern.
 type rule struct {
@@ -35,7 +31,7 @@ func (r rule) JSON() (string, error) {
 
 // rules ask for every event that a control declares, for those of discovery, and for what is changed with Plumbline's roles.
 func rules(kinds []control.Kind) ([]rule, error) {
-	names := map[string][]string{"organizations": discovery}
+	names := map[string][]string{"organizations": slices.Clone(controllers.DiscoveryEvents)}
 	for _, k := range kinds {
 		for _, c := range k.Catalogue() {
 			for _, e := range c.Events {

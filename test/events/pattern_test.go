@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/plumbline-dev/plumbline/controllers"
 	"github.com/plumbline-dev/plumbline/controllers/controls"
 	"github.com/plumbline-dev/plumbline/test/stack"
 )
@@ -131,6 +132,11 @@ func TestPatternsMatchEveryDeclaredEvent(t *testing.T) {
 			if got := matching(t, call(e.Source, e.Name, admin, false)); len(got) != 1 {
 				t.Errorf("%s, declared by %s: matched by %v, want exactly one rule", e.Source+":"+e.Name, c.ID, got)
 			}
+		}
+	}
+	for _, name := range controllers.DiscoveryEvents {
+		if got := matching(t, call("organizations", name, admin, false)); len(got) != 1 {
+			t.Errorf("organizations:%s, after which the organization is read: matched by %v, want exactly one rule", name, got)
 		}
 	}
 	if n < 50 {
