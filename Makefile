@@ -50,7 +50,7 @@ demo: controlplane emulator ## Find and repair drift in an emulated organization
 	@go run ./hack/demo
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## Write deepcopy code, docs/controls.md, config/iam and samples from the code, then the manifests
+generate: $(CONTROLLER_GEN) ## Write deepcopy code, docs/controls.md, config/iam, config/events and samples from the code, then the manifests
 	$(CONTROLLER_GEN) object paths=./api/...
 	@if [ -d hack/generate ]; then echo "go run ./hack/generate"; go run ./hack/generate; fi
 	@$(MAKE) manifests

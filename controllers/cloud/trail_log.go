@@ -151,7 +151,7 @@ func (l *logs) get(ctx context.Context, f logFile, region string) (io.ReadCloser
 		GetObject(ctx, &s3.GetObjectInput{Bucket: &f.bucket, Key: &f.key})
 	if err != nil {
 		return nil, &control.CallError{
-			Service: "S3", Operation: "GetObject", Action: "s3:GetObject", Account: l.queue.account, Region: region, Err: err,
+			Service: "S3", Operation: "GetObject", Action: "s3:GetObject", Account: l.queue.account, Region: region, Role: managersRole, Err: err,
 		}
 	}
 	return transfer{out.Body, l.queue.account, region}, nil
@@ -166,7 +166,9 @@ type transfer struct {
 func (t transfer) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = &control.CallError{Service: "S3", Operation: "GetObject", Action: "s3:GetObject", Account: t.account, Region: t.region, Err: err}
+		err = &control.CallError{
+			Service: "S3", Operation: "GetObject", Action: "s3:GetObject", Account: t.account, Region: t.region, Role: managersRole, Err: err,
+		}
 	}
 	return n, err
 }
