@@ -7,6 +7,8 @@ import re
 from typing import Any, Callable, Iterable
 from urllib.parse import parse_qs
 
+from moto import backends
+
 from . import identity, settings as state
 from .calls import Call
 from .gateway import Gateway
@@ -37,6 +39,7 @@ class Control:
             ("GET", re.compile("state"), self._state),
             ("POST", re.compile("state"), self._set_state),
             ("POST", re.compile("reset"), self._reset),
+            ("POST", re.compile("messages/return"), self._return_messages),
         ]
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -117,3 +120,11 @@ class Control:
 
     def _reset(self, query: dict[str, str], body: Any) -> None:
         self._gateway.reset()
+
+    def _return_messages(self, query: dict[str, str], body: Any) -> None:
+        """Makes the received messages of a queue visible, as SQS does when their visibility timeout is over."""
+        queues = backends.get_backend("sqs")[body["account"]][body["region"]].queues
+        if body["queue"] not in queues:
+            raise NotFound(f"no queue {body['queue']}")
+        for message in list(queues[body["queue"]].pending_messages):
+            message.change_visibility(0)

@@ -238,6 +238,12 @@ func (e *Emulator) SetState(ctx context.Context, settings ...map[string]any) err
 	return e.call(ctx, http.MethodPost, "state", settings, nil)
 }
 
+// ReturnMessages makes the messages of an SQS queue that were received and not deleted visible again, as SQS does when their
+// visibility timeout is over.
+func (e *Emulator) ReturnMessages(ctx context.Context, account, region, queue string) error {
+	return e.call(ctx, http.MethodPost, "messages/return", map[string]string{"account": account, "region": region, "queue": queue}, nil)
+}
+
 // Reset empties the emulator: accounts, log, rules, state and sessions.
 func (e *Emulator) Reset(ctx context.Context) error {
 	return e.call(ctx, http.MethodPost, "reset", nil, nil)
