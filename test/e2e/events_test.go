@@ -53,7 +53,9 @@ var _ = Describe("Events", Ordered, func() {
 		Expect(row.EventTime).NotTo(BeNil())
 		queue.awaitEmpty(ctx)
 		looked := s.requests(ctx, stack.Query{Since: mark, Service: []string{"ec2"}})
-		looked = slices.DeleteFunc(looked, func(r stack.Request) bool { return !strings.Contains(r.UserAgent, "plumbline") || r.Operation == "DescribeRegions" })
+		looked = slices.DeleteFunc(looked, func(r stack.Request) bool {
+			return !strings.Contains(r.UserAgent, "plumbline") || r.Operation == "DescribeRegions"
+		})
 		Expect(lines(looked)).To(Equal([]string{call("ec2:"+readFlag, payProd, ireland)}))
 		Expect(s.writes(ctx, mark)).To(HaveEach(HavePrefix("sqs:")))
 		flowing(ctx, metav1.ConditionTrue, v1alpha1.ReasonEventsArrive)
