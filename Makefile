@@ -92,7 +92,7 @@ test-e2e: controlplane emulator build ## Run the end-to-end tests: the binary, a
 	@go test -v -count=1 -timeout 40m $(GOTESTFLAGS) ./test/e2e/... $(E2EFLAGS)
 
 .PHONY: bench
-bench: controlplane ## Measure 100, 1,000 and 5,000 accounts and write docs/benchmarks.md, about 45 minutes (BENCHFLAGS='--sizes 100')
+bench: controlplane build ## Measure 100, 1,000 and 5,000 accounts and write docs/benchmarks.md, about 45 minutes (BENCHFLAGS='--sizes 100')
 	@$(say) "bench (about 45 minutes on 2 quiet cores; results are kept, BENCHFLAGS=--resume goes on with them)"
 	@go run ./test/bench $(BENCHFLAGS)
 

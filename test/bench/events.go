@@ -26,10 +26,10 @@ const (
 )
 
 // queue is the manager's real event queue, over the stand-in's messages.
-func queue(stage *scale.Cloud) func(controllers.EventFilter) (controllers.EventSource, error) {
+func (t task) queue(stage *scale.Cloud) func(controllers.EventFilter) (controllers.EventSource, error) {
 	return func(f controllers.EventFilter) (controllers.EventSource, error) {
 		return cloud.NewQueue(stage.Base(), scale.QueueURL, cloud.QueueOptions{
-			Clock: time.Now, Wanted: f.Wanted, OwnRole: f.OwnRole, Observe: f.Observe,
+			Clock: t.clock, Wanted: f.Wanted, OwnRole: f.OwnRole, Observe: f.Observe,
 		})
 	}
 }
@@ -73,17 +73,36 @@ func (w *waiting) left() (n int) {
 	return n
 }
 
+// dayLater is by how much the clock of the manager that receives events is ahead: when it begins, everything is due.
+const dayLater = 25 * time.Hour
+
 // events measures, during a sweep, the time from an event's message in the queue to its drift in the status, as somebody sees
-// it who watches the accounts.
-func (b *bench) events(ctx context.Context, r *result) error {
+// it who watches the accounts. The manager is a new one over the accounts that an earlier one has looked at a day ago by its
+// clock, so that it sweeps because everything is due and not because somebody has asked.
+func (t task) events(ctx context.Context, r *result) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	b, err := t.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stop()
+		if err := <-b.stopped; err != nil {
+			b.say("the manager ended: %v", err)
+		}
+	}()
 	w := &waiting{sent: map[string]map[string]time.Time{}}
 	statuses, err := b.watch(ctx, w)
 	if err != nil {
 		return err
 	}
 	defer statuses.Stop()
-	if err := b.ask(ctx, "events"); err != nil {
-		return err
+	// The sweep is under way when it asks for more than sessions and regions.
+	for b.stage.Total().Calls < int64(10*b.Concurrent) {
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
 	}
 	sent, err := b.send(ctx, w)
 	if err != nil {
@@ -146,7 +165,7 @@ func (b *bench) send(ctx context.Context, w *waiting) (sent int, err error) {
 			continue // it had drifted already
 		}
 		w.add(account, region)
-		if !b.stage.Send(scale.EBSEvent(i, account, region, time.Now())) {
+		if !b.stage.Send(scale.EBSEvent(i, account, region, b.clock())) {
 			return sent, errors.New("the event queue is full")
 		}
 		sent++

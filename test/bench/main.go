@@ -33,6 +33,7 @@ type options struct {
 	median     time.Duration
 	p99        time.Duration
 	full, day  bool
+	tls        bool
 	short      bool
 	accept     bool
 	resume     bool
@@ -47,12 +48,13 @@ func main() {
 	o := &options{}
 	f := pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	f.SortFlags = false
-	f.IntSliceVar(&o.sizes, "sizes", []int{100, 1000, 5000}, "Accounts of the organizations to measure.")
+	f.IntSliceVar(&o.sizes, "sizes", []int{100, 1000, 5000}, "Accounts of the organizations to measure; 0: none.")
 	f.IntVar(&o.concurrent, "concurrent-accounts", 150, "The manager's --concurrent-accounts.")
 	f.Float64Var(&o.drift, "drift", 0.02, "Share of settings that depart in the sweeps that are timed.")
 	f.DurationVar(&o.median, "latency", 130*time.Millisecond, "Median latency of an AWS call; 0: none.")
 	f.DurationVar(&o.p99, "latency-p99", time.Second, "99th percentile of the latency.")
 	f.BoolVar(&o.full, "full", true, "Measure every size once more with statuses that are full.")
+	f.BoolVar(&o.tls, "tls", true, "Measure bin/plumbline against the stand-in behind HTTPS.")
 	f.BoolVar(&o.day, "day", true, "Count the requests of a day at the default intervals.")
 	f.IntVar(&o.dayOf, "day-accounts", 100, "Accounts that live through that day, of an organization of 1,000.")
 	f.BoolVar(&o.short, "short", false, "Only count the requests of 100 accounts, without latency, and compare them with test/bench/requests.json.")

@@ -190,9 +190,25 @@ func (d *dayResult) table() string {
 	return text + table([]string{"operation", "requests"}, rows)
 }
 
+// tlsTable is what the real binary cost over TLS.
+func (all *results) tlsTable() string {
+	r := all.TLS
+	if r == nil || r.Requests == 0 {
+		return ""
+	}
+	return fmt.Sprintf("The real binary (--concurrent-accounts %d) and %d accounts, over TLS on loopback:\n\n", r.Task.Concurrent, r.Task.Accounts) +
+		table([]string{"figure", "measured"}, [][]string{
+			{"First sweep", fmt.Sprintf("%.1f s", r.First)}, {"Checks", number(r.Checks)}, {"Checks that could not be told", number(r.Unknown)},
+			{"Requests, discovery included", number(r.Requests)},
+			{"TLS handshakes", number(r.Handshakes)}, {"Calls under way, at most", number(r.MostInFlight)},
+			{"Peak memory", mib(r.Peak)}, {"Processor time", fmt.Sprintf("%.1f s", r.CPU)},
+			{"Processor time per request", fmt.Sprintf("%.2f ms", 1000*r.CPU/float64(r.Requests))},
+		}) + "\n"
+}
+
 // report prints what was measured and writes docs/benchmarks.md.
 func (all *results) report(o *options) error {
-	text := all.sizeTable() + "\n" + all.requestTable() + all.Day.table()
+	text := all.sizeTable() + "\n" + all.requestTable() + all.tlsTable() + all.Day.table()
 	fmt.Println(text)
 	if o.noDocs || len(all.Sweeps) == 0 {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,6 +21,7 @@ import (
 // results are what a run has measured, by size.
 type results struct {
 	Sweeps, Full, StandIns []*result
+	TLS                    *result
 	Day                    *dayResult
 }
 
@@ -45,6 +47,9 @@ func runAll(ctx context.Context, o *options) error {
 
 func measureAll(ctx context.Context, o *options, p progress, all *results) error {
 	for _, n := range o.sizes {
+		if n <= 0 {
+			continue
+		}
 		base := task{Accounts: n, Concurrent: o.concurrent, Drift: o.drift, Median: o.median, P99: o.p99, Limited: true, Profile: o.profile}
 		sweep := base
 		sweep.Name = "sweep"
@@ -67,6 +72,14 @@ func measureAll(ctx context.Context, o *options, p progress, all *results) error
 		r, err = measure(ctx, o, p, full)
 		all.Full = add(all.Full, r)
 		if err != nil {
+			return err
+		}
+	}
+	if o.tls {
+		var err error
+		if all.TLS, err = measure(ctx, o, p, task{
+			Name: "tls", Accounts: tlsOf, Concurrent: 20, Drift: o.drift, Median: o.median, P99: o.p99, Limited: true,
+		}); err != nil {
 			return err
 		}
 	}
@@ -105,23 +118,42 @@ func measure(ctx context.Context, o *options, p progress, t task) (*result, erro
 		}
 		return &r, readJSON(t.Result, &r)
 	}
-	plane, err := stack.StartControlPlane(stack.ControlPlaneOptions{Dir: filepath.Join(o.out, fmt.Sprintf("%s-%d", t.Name, t.Accounts)), CRDs: true})
+	err := t.overAPIServer(ctx, &r, filepath.Join(o.out, fmt.Sprintf("%s-%d", t.Name, t.Accounts)))
+	if err == nil {
+		return &r, writeJSON(t.Result, &r)
+	}
+	_ = os.Rename(t.Result, t.Result+".failed") // not to be taken over
+	return &r, err
+}
+
+// overAPIServer starts an API server, has a child measure over it, and adds what only the parent sees.
+func (t task) overAPIServer(ctx context.Context, r *result, dir string) error {
+	plane, err := stack.StartControlPlane(stack.ControlPlaneOptions{Dir: dir, CRDs: true})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.Kubeconfig = plane.Kubeconfig
 	err = t.spawn(ctx)
-	if rerr := readJSON(t.Result, &r); rerr != nil {
-		return nil, errors.Join(err, rerr, plane.Stop())
+	if rerr := readJSON(t.Result, r); rerr != nil {
+		return errors.Join(err, rerr, plane.Stop())
 	}
 	r.APIServer, r.Etcd = usageOf(childNamed("kube-apiserver")), usageOf(childNamed("etcd"))
-	err = errors.Join(err, r.sizes(ctx), plane.Stop())
-	if err == nil {
-		err = writeJSON(t.Result, &r)
-	} else {
-		_ = os.Rename(t.Result, t.Result+".failed") // not to be taken over
+	if err = errors.Join(err, r.sizes(ctx)); err == nil && t.Name == "sweep" {
+		err = r.withEvents(ctx, t)
 	}
-	return &r, err
+	return errors.Join(err, plane.Stop())
+}
+
+// withEvents has another child measure events over the accounts of a sweep.
+func (r *result) withEvents(ctx context.Context, t task) error {
+	t.Name, t.Result = "events", strings.TrimSuffix(t.Result, ".json")+"-events.json"
+	err := t.spawn(ctx)
+	var e result
+	if rerr := readJSON(t.Result, &e); rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	r.Events, r.EventsLost, r.EventP50, r.EventP99 = e.Events, e.EventsLost, e.EventP50, e.EventP99
+	return err
 }
 
 // spawn runs the bench itself for one task. Its progress goes to standard error.

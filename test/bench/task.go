@@ -10,7 +10,7 @@ import (
 
 // task is what one child measures.
 type task struct {
-	// Name is sweep, full, stand-in or day; the results are written to the file Result.
+	// Name is sweep, events, full, stand-in, tls or day; the results are written to the file Result.
 	Name, Result string
 	// Kubeconfig leads to the API server.
 	Kubeconfig string
@@ -45,6 +45,8 @@ type result struct {
 	Peak   int64
 	Memory memory
 	CPU    float64
+	// Handshakes are those of TLS, where requests went over it; Peak and CPU are then those of the real binary.
+	Handshakes int64
 	// StatusWrites are those of the steady sweep, OtherWrites all others.
 	StatusWrites, OtherWrites int64
 	// RollUps is how often the baselines were summed, RollUpSeconds how long that took on average, RollUpWorst at most (the
@@ -69,6 +71,10 @@ func (t task) run(ctx context.Context) error {
 	switch t.Name {
 	case "sweep", "full":
 		err = t.sweep(ctx, r)
+	case "events":
+		err = t.events(ctx, r)
+	case "tls":
+		err = t.overTLS(ctx, r)
 	case "stand-in":
 		err = t.standIn(ctx, r)
 	case "day":

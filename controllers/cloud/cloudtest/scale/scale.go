@@ -142,6 +142,15 @@ func on[I, O any](c *Cloud, service string, answer func(call Call, in *I) (*O, e
 // fail is an AWS error with a code, as a service answers it.
 func fail(code, message string) error { return &smithy.GenericAPIError{Code: code, Message: message} }
 
+// Input is an empty input of the operation, named "service.operation" as the SDK spells them; nil for one without an answer.
+func (c *Cloud) Input(name string) any {
+	op := c.names[name]
+	if op == nil {
+		return nil
+	}
+	return reflect.New(op.input).Interface()
+}
+
 // Manager is the account that the manager's own credentials belong to.
 const Manager = "999900009999"
 
