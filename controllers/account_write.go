@@ -38,7 +38,7 @@ func (r *AccountReconciler) finish(ctx context.Context, w world, next time.Time,
 	}
 	w.memory.written(basisOf(w.account.UID, written))
 	r.memories.keep(w.account.Name, w.memory)
-	r.Record.Account(w.account.Name, written)
+	r.Record.Account(w.account.Name, w.account.CreationTimestamp.Time, written)
 	r.Record.Handled(w.handled)
 	r.marks.done(w.account.Name, w.handled)
 	r.urgency.next(w.account.Name, next)

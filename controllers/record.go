@@ -217,15 +217,18 @@ func settled(was *v1alpha1.AccountControl, after *v1alpha1.AWSAccountStatus) boo
 		slices.ContainsFunc(after.Baselines, func(b v1alpha1.AccountBaseline) bool { return b.Kind+"/"+b.Name == was.Baseline })
 }
 
-// Account notes when an account was last observed.
-func (r *Record) Account(id string, s *v1alpha1.AWSAccountStatus) {
+// Account notes when an account was last observed; one in which nothing was observed yet, since when it is there.
+func (r *Record) Account(id string, created time.Time, s *v1alpha1.AWSAccountStatus) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.LastObservedTime != nil && s.State != v1alpha1.AccountLeft && s.State != v1alpha1.AccountSuspended {
+	switch {
+	case s.State == v1alpha1.AccountLeft, s.State == v1alpha1.AccountSuspended, s.Checks.Total == 0:
+		delete(r.observed, id)
+	case s.LastObservedTime != nil:
 		r.observed[id] = s.LastObservedTime.Time
-		return
+	default:
+		r.observed[id] = created
 	}
-	delete(r.observed, id)
 }
 
 // Forget drops an account that is no longer there.

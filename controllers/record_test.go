@@ -148,16 +148,20 @@ func TestABaselineSaysOnceThatItCannotEnforce(t *testing.T) {
 
 func TestTheOldestObservationIsThatOfAccountsThatAreWorkedOn(t *testing.T) {
 	r, _ := newRecorder()
+	some := v1alpha1.CheckCounts{Total: 1}
 	at := func(d time.Duration, state v1alpha1.AccountState) *v1alpha1.AWSAccountStatus {
-		return &v1alpha1.AWSAccountStatus{State: state, LastObservedTime: stamp(noon.Add(-d))}
+		return &v1alpha1.AWSAccountStatus{State: state, LastObservedTime: stamp(noon.Add(-d)), Checks: some}
 	}
-	r.Account("1", at(time.Minute, v1alpha1.AccountCompliant))
-	r.Account("2", at(time.Hour, v1alpha1.AccountUnreachable))
-	r.Account("3", at(time.Hour*5, v1alpha1.AccountDrifted))
-	r.Account("4", at(time.Hour*9, v1alpha1.AccountCompliant))
-	r.Account("3", at(time.Hour*5, v1alpha1.AccountLeft))
+	r.Account("1", noon, at(time.Minute, v1alpha1.AccountCompliant))
+	r.Account("2", noon, at(time.Hour, v1alpha1.AccountUnreachable))
+	r.Account("3", noon, at(time.Hour*5, v1alpha1.AccountDrifted))
+	r.Account("4", noon, at(time.Hour*9, v1alpha1.AccountCompliant))
+	r.Account("3", noon, at(time.Hour*5, v1alpha1.AccountLeft))
+	r.Account("5", noon.Add(-time.Hour*9), &v1alpha1.AWSAccountStatus{State: v1alpha1.AccountUnknown}) // nothing is to be checked there
 	r.Forget("4")
 	same(t, "age", time.Hour.Seconds(), r.oldestAge())
+	r.Account("6", noon.Add(-2*time.Hour), &v1alpha1.AWSAccountStatus{State: v1alpha1.AccountUnreachable, Checks: some})
+	same(t, "age with an account that was never reached", (2 * time.Hour).Seconds(), r.oldestAge())
 }
 
 func TestSlimAccountKeepsWhatSelectingAndSummingNeed(t *testing.T) {
