@@ -7,19 +7,23 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 )
@@ -35,6 +39,10 @@ type service struct {
 	redrive  int
 	dead     []string
 	objects  map[string][]byte
+	// home is the bucket's region, anywhere if empty; cut ends every body with an error. asked are the regions S3 was asked in.
+	home  string
+	cut   bool
+	asked []string
 	// failing are errors by operation; refused refuses that many entries of a deletion.
 	failing map[string]error
 	refused int
@@ -126,11 +134,20 @@ func (s *service) answer(ctx context.Context, in any) (any, error) {
 		if err := s.note("GetObject"); err != nil {
 			return nil, err
 		}
+		s.asked = append(s.asked, awsmiddleware.GetRegion(ctx))
+		if s.home != "" && s.home != awsmiddleware.GetRegion(ctx) {
+			return nil, &smithyhttp.ResponseError{Err: &smithy.GenericAPIError{Code: "PermanentRedirect"}, Response: &smithyhttp.Response{
+				Response: &http.Response{StatusCode: http.StatusMovedPermanently, Header: http.Header{"X-Amz-Bucket-Region": {s.home}}}}}
+		}
 		content, ok := s.objects[*in.Key]
 		if !ok {
 			return nil, &smithy.GenericAPIError{Code: "NoSuchKey", Message: "The specified key does not exist."}
 		}
-		return &s3.GetObjectOutput{Body: io.NopCloser(bytes.NewReader(content))}, nil
+		var body io.Reader = bytes.NewReader(content)
+		if s.cut {
+			body = io.MultiReader(io.LimitReader(body, 20), iotest.ErrReader(io.ErrUnexpectedEOF))
+		}
+		return &s3.GetObjectOutput{Body: io.NopCloser(body)}, nil
 	}
 	return nil, fmt.Errorf("nobody answers %T", in)
 }

@@ -300,6 +300,71 @@ func TestLogFiles(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a file that waits for room is for others at once when Run ends", func(t *testing.T) {
+		play(t, func(s *scene) {
+			var records []string
+			for i := range 300 {
+				records = append(records, with(t, putPolicy, map[string]any{"eventID": fmt.Sprint(i)}))
+			}
+			s.objects[organizationLog] = packed(t, records...)
+			s.send(s3Notification("ObjectCreated:Put", organizationLog))
+			s.start(func(o *QueueOptions) { o.MaxInFlight = 20 })
+			s.after(time.Minute)
+			s.stop()
+			if s.visible() != 1 {
+				t.Errorf("%d given back", s.visible())
+			}
+		})
+	})
+	t.Run("events that are never done give their places back when their message is let go", func(t *testing.T) {
+		play(t, func(s *scene) {
+			var records []string
+			for i := range 100 {
+				records = append(records, with(t, putPolicy, map[string]any{"eventID": fmt.Sprint(i)}))
+			}
+			s.objects[organizationLog] = packed(t, records...)
+			s.send(s3Notification("ObjectCreated:Put", organizationLog))
+			s.start(func(o *QueueOptions) { o.MaxInFlight = 1 })
+			s.after(holdFor + visibility + 2*keepEvery)
+			if n := len(s.deliveries()); n != 2 {
+				t.Errorf("delivered %d times", n)
+			}
+		})
+	})
+	t.Run("a bucket in another region is found, once", func(t *testing.T) {
+		play(t, func(s *scene) {
+			s.doneAtOnce, s.home = true, "eu-south-1"
+			s.objects[organizationLog], s.objects[accountLog] = packed(t, putPolicy), packed(t)
+			s.send(fmt.Sprintf(`{"s3Bucket": "trail-bucket", "s3ObjectKey": [%q, %q]}`, organizationLog, accountLog))
+			s.start()
+			s.after(2 * time.Second)
+			if diff := cmp.Diff([]string{"eu-central-1", "eu-south-1", "eu-south-1"}, s.asked); diff != "" || len(s.left()) != 0 {
+				t.Errorf("left %v, regions asked (-want +got):\n%s", s.left(), diff)
+			}
+			if _, err := s.queue.Health(); err != nil {
+				t.Errorf("health: %v", err)
+			}
+		})
+	})
+	t.Run("a file that is cut on its way is whole the next time", func(t *testing.T) {
+		play(t, func(s *scene) {
+			s.doneAtOnce, s.cut = true, true
+			s.objects[organizationLog] = packed(t, putPolicy)
+			s.send(s3Notification("ObjectCreated:Put", organizationLog))
+			s.start()
+			s.after(time.Hour)
+			if n := s.counted()[EventMalformed] + s.counted()[EventParked]; n != 0 || len(s.left()) != 1 {
+				t.Errorf("left %v, outcomes %v", s.left(), s.counted())
+			}
+			s.service.mu.Lock()
+			s.cut = false
+			s.service.mu.Unlock()
+			s.after(visibility + time.Second)
+			if s.counted()[EventHandled] != 1 || len(s.left()) != 0 {
+				t.Errorf("once it is whole: left %v, outcomes %v", s.left(), s.counted())
+			}
+		})
+	})
 	t.Run("what was read of a file that is cut is delivered once", func(t *testing.T) {
 		play(t, func(s *scene) {
 			s.doneAtOnce = true

@@ -298,22 +298,24 @@ func packed(t testing.TB, records ...string) []byte {
 func TestReadingALogFile(t *testing.T) {
 	unpacked := []byte(`{"Records": [` + putPolicy + `]}`)
 	whole := packed(t, putPolicy, putPolicy, putPolicy)
+	large := `{"additionalEventData": "` + strings.Repeat("x", maxRecord/3) + `"}`
 	for sentence, c := range map[string]struct {
 		file  []byte
 		names []string
 		fails string
 	}{
-		"packed":                     {file: whole, names: []string{"PutBucketPolicy", "PutBucketPolicy", "PutBucketPolicy"}},
-		"not packed":                 {file: unpacked, names: []string{"PutBucketPolicy"}},
-		"without records":            {file: packed(t)},
-		"a record that is none":      {file: packed(t, putPolicy, `7`, `{"eventName": 7}`, putPolicy), names: []string{"PutBucketPolicy", "", "", "PutBucketPolicy"}},
-		"a record that is too large": {file: packed(t, putPolicy, `"`+strings.Repeat("x", maxRecord+1<<20)+`"`), names: []string{"PutBucketPolicy"}, fails: errTooLarge.Error()},
-		"a file that was cut":        {file: whole[:len(whole)-12], names: nil, fails: "unexpected EOF"},
-		"a list that does not end":   {file: unpacked[:len(unpacked)-2], names: []string{"PutBucketPolicy"}, fails: "EOF"},
-		"a file of another kind":     {file: []byte(`{"digestEndTime": "2026-03-01"}`), fails: "it is not"},
-		"no file":                    {fails: "EOF"},
-		"two files in one":           {file: append(bytes.Clone(unpacked), unpacked...), names: []string{"PutBucketPolicy"}, fails: "something follows"},
-		"not packed as it says":      {file: []byte{0x1f, 0x8b, 7}, fails: "unpacking"},
+		"packed":                               {file: whole, names: []string{"PutBucketPolicy", "PutBucketPolicy", "PutBucketPolicy"}},
+		"not packed":                           {file: unpacked, names: []string{"PutBucketPolicy"}},
+		"without records":                      {file: packed(t)},
+		"a record that is none":                {file: packed(t, putPolicy, `7`, `{"eventName": 7}`, putPolicy), names: []string{"PutBucketPolicy", "", "", "PutBucketPolicy"}},
+		"a record that is too large":           {file: packed(t, putPolicy, `"`+strings.Repeat("x", maxRecord+1<<20)+`"`), names: []string{"PutBucketPolicy"}, fails: errTooLarge.Error()},
+		"large records, each of which is fine": {file: packed(t, large, large, large, large, large), names: []string{"", "", "", "", ""}},
+		"a file that was cut":                  {file: whole[:len(whole)-12], names: nil, fails: "unexpected EOF"},
+		"a list that does not end":             {file: unpacked[:len(unpacked)-2], names: []string{"PutBucketPolicy"}, fails: "EOF"},
+		"a file of another kind":               {file: []byte(`{"digestEndTime": "2026-03-01"}`), fails: "it is not"},
+		"no file":                              {fails: "EOF"},
+		"two files in one":                     {file: append(bytes.Clone(unpacked), unpacked...), names: []string{"PutBucketPolicy"}, fails: "something follows"},
+		"not packed as it says":                {file: []byte{0x1f, 0x8b, 7}, fails: "unpacking"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			var names []string
