@@ -205,6 +205,7 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	w.memory.faceStatus(account, w.now)
 	for _, token := range w.newTokens() {
 		r.Engine.Renew(account.Name, token)
+		r.Cloud.AskAnew(account.Name)
 	}
 	if w.askedAnew() {
 		clear(w.memory.denied)

@@ -34,6 +34,8 @@ type circuitKey struct{ account, region, service string }
 type circuits struct {
 	mu  sync.Mutex
 	all map[circuitKey]*circuit
+	// renewed is when the circuits of all accounts were last closed because somebody asked.
+	renewed time.Time
 }
 
 type circuit struct {
@@ -175,6 +177,23 @@ func (c *circuits) room(now time.Time) bool {
 		}
 	}
 	return len(c.all) < mostCircuits
+}
+
+// AskAnew has the account's services asked at once although they did not answer: somebody wants to know now. So are those that
+// are left alone for all accounts, twice a minute at most: a person may ask for five thousand accounts.
+func (c *Cloud) AskAnew(account string) {
+	now := c.clock()
+	c.circuits.mu.Lock()
+	defer c.circuits.mu.Unlock()
+	forAll := now.Sub(c.circuits.renewed) >= firstOpen
+	if forAll {
+		c.circuits.renewed = now
+	}
+	for k := range c.circuits.all {
+		if k.account == account || k.account == "" && forAll {
+			delete(c.circuits.all, k)
+		}
+	}
 }
 
 // OpenCircuits is the number of services that are left alone, in one account and region or in a region for all accounts,

@@ -197,3 +197,37 @@ func TestOneProbeAtATime(t *testing.T) {
 		time.Sleep(time.Minute) // until all have ended
 	})
 }
+
+// Somebody who has mended what was wrong and asks is not told to wait, and one who asks for thousands of accounts does not
+// make each of them find out.
+func TestWhoAsksIsNotToldToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(cloudtest.Unavailable(503))
+		for i := range 7 {
+			_ = o.read(fmt.Sprintf("%012d", i), region)
+		}
+		refused := func(id string) bool { return errors.Is(o.read(id, region), control.ErrCircuitOpen) }
+		o.Break(nil)
+		o.entrance.AskAnew(other)
+		if refused(other) {
+			t.Error("who asked is told to wait")
+		}
+		if !refused(fmt.Sprintf("%012d", 0)) {
+			t.Error("an account that nobody asked for was asked at once")
+		}
+		o.Break(stuck(cloudtest.Unavailable(503)))
+		for i := range 7 {
+			_ = o.read(fmt.Sprintf("%012d", 10+i), region)
+		}
+		o.entrance.AskAnew(member)
+		if before := attemptsAt(&o.Cloud, region); !refused(member) || attemptsAt(&o.Cloud, region) != before {
+			t.Error("what had failed for all a moment ago was asked anew")
+		}
+		time.Sleep(30 * time.Second)
+		o.Break(nil)
+		o.entrance.AskAnew(member)
+		if refused(member) {
+			t.Error("who asked later is told to wait")
+		}
+	})
+}

@@ -179,7 +179,7 @@ func (l *limiters) heard(a Attempt, now time.Time) {
 	case a.Outcome == OutcomeThrottled:
 		b = l.bucket(k)
 		b.SetLimit(max(b.Limit()/2, row.perSecond*lowest))
-		b.AllowN(now, int(b.Tokens()/2)) // what was saved up would be sent at once
+		b.AllowN(now, max(0, int(b.Tokens()/2))) // what was saved up would be sent at once
 	case a.Outcome == OutcomeError:
 		return
 	default:
