@@ -67,6 +67,9 @@ func (c *Cloud) attempts(p place) func(*middleware.Stack) error {
 			})
 			a.Outcome, a.RequestID = outcomeOf(err), requestID(metadata, err)
 			c.settle(ctx, p, a, began, err)
+			if err != nil && c.circuits.closed(a, c.clock()) != nil {
+				err = lastError{err} // what failed is told, and not that it is not asked any more
+			}
 			return out, metadata, err
 		}), "Signing", middleware.Before)
 	}
@@ -124,6 +127,15 @@ type Patience struct {
 
 // BePatient sets how long an attempt is waited for. Not while there are sessions.
 func (c *Cloud) BePatient(p Patience) { c.patience = p }
+
+// lastError is how the attempt failed that opened a circuit. The SDK tries it no more.
+type lastError struct{ error }
+
+// Unwrap is the error.
+func (e lastError) Unwrap() error { return e.error }
+
+// RetryableError says that it is not worth another attempt now.
+func (lastError) RetryableError() bool { return false }
 
 // errTimeout is an attempt that was not answered in time. The SDK tries it again.
 type errTimeout struct{}
