@@ -13,6 +13,9 @@
 // The manager runs with what config/default gives its service account, and no log of a manager may hold a secret, the body
 // of a request or answer, or a refusal by the API server (log.go).
 //
+// Specs with the label "fault" bend the wire and kill the manager; fault.go says how large. `make test-chaos` runs them
+// in full.
+//
 // The files: scene.go stages and strikes a scene, cluster.go is everything about Kubernetes, aws.go the request log and the
 // faults, liar.go garbage; encryption.go, buckets.go, roles.go and the like change AWS behind the manager's back. A file
 // <subject>_test.go holds the specs of one subject. E2EFLAGS='-ginkgo.focus=exception' picks some; PLUMBLINE_BINARY names another binary than bin/plumbline.

@@ -7,7 +7,7 @@ import (
 )
 
 // The fault tests (label "fault") run in two sizes: small within the suite, and as large as `make test-chaos` says by these
-// variables. The code is the same.
+// variables. The code is the same; only what takes minutes even when it is small (label "chaos") is left to `make test-chaos`.
 var chaos = struct {
 	// kills is how often the manager is killed at random points: PLUMBLINE_CHAOS_KILLS.
 	kills int

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -202,4 +203,16 @@ func (e *estate) awaitHandled(ctx context.Context, kind, token string, unknownAl
 			g.Expect(e.judge(a, unknownAllowed, id)).To(BeEmpty(), "account %s", account)
 		}).WithContext(ctx).Should(Succeed())
 	}
+}
+
+// trueInTheEnd asks until every account's status is true: what did not answer is left alone for half a minute and longer, also
+// when somebody asks.
+func (e *estate) trueInTheEnd(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		e.recheck(ctx)
+		for _, id := range members {
+			g.Expect(e.judge(e.accountWith(ctx, g, id), false)).To(BeEmpty())
+		}
+	}).WithContext(ctx).WithTimeout(5 * time.Minute).Should(Succeed())
 }

@@ -10,12 +10,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/test/faultproxy"
 )
 
 // The moment of a kill is chosen by dice: after so many calls of AWS since somebody broke something and asked for a look. Each
 // round kills the manager a few times, one life after the other, before it may finish.
 var _ = Describe("A manager that is killed at random points", Label("fault"), Ordered, func() {
-	s := stage(plot{flags: []string{"--allow-writes", "--max-accounts-changing=10"}})
+	s := stage(plot{flags: []string{"--allow-writes", "--max-accounts-changing=10"}, faulty: true})
 	var e *estate
 	BeforeAll(func(ctx SpecContext) {
 		e = s.estate()
@@ -24,8 +25,8 @@ var _ = Describe("A manager that is killed at random points", Label("fault"), Or
 		s.compliant(ctx, "GuardDutyBaseline", "organization")
 	})
 
-	// die kills the manager after so many further calls of AWS, or when there is nothing left to do, and starts it again.
-	die := func(ctx SpecContext, calls int, token string) {
+	// dies kills the manager after so many further calls of AWS, or when there is nothing left to do, and starts it again.
+	dies := func(ctx SpecContext, calls int, token string) {
 		GinkgoHelper()
 		until := s.mark(ctx) + calls
 		Eventually(func() bool {
@@ -43,7 +44,7 @@ var _ = Describe("A manager that is killed at random points", Label("fault"), Or
 			want := e.breaks(ctx, 4)
 			token := s.ask(ctx)
 			for range 1 + e.dice.IntN(3) {
-				die(ctx, 1+e.dice.IntN(60), token)
+				dies(ctx, 1+e.dice.IntN(60), token)
 				killed++
 			}
 			e.repaired()
@@ -52,6 +53,26 @@ var _ = Describe("A manager that is killed at random points", Label("fault"), Or
 			progress("killed %d times of %d", killed, chaos.kills)
 		}
 	}, NodeTimeout(time.Duration(chaos.kills)*30*time.Second+time.Minute))
+
+	It("does so in bad weather as well", Label("chaos"), func(ctx SpecContext) {
+		for _, f := range []faultproxy.Fault{
+			{Action: faultproxy.Throttle, Percent: 20}, {Action: faultproxy.Fail, Percent: 5}, {Action: faultproxy.CutBefore, Percent: 5},
+			{Services: []string{"sts"}, Action: faultproxy.Refuse, Percent: 5}, {Action: faultproxy.Delay, Percent: 5, Wait: time.Second},
+		} {
+			s.proxy.Add(f)
+		}
+		mark := s.mark(ctx)
+		var want []string
+		for killed := range chaos.kills / 4 {
+			want = append(want, e.breaks(ctx, 1)...)
+			dies(ctx, 1+e.dice.IntN(30), s.ask(ctx))
+			progress("killed %d times of %d, %d calls were hit", killed+1, chaos.kills/4, s.proxy.Hits())
+		}
+		s.proxy.LiftAll()
+		e.repaired()
+		e.trueInTheEnd(ctx)
+		Expect(e.made(ctx, mark)).To(ConsistOf(want), "each broken setting is put right once")
+	}, NodeTimeout(time.Duration(chaos.kills)*10*time.Second+6*time.Minute))
 
 	It("has written what one that was never killed and knows nothing finds", func(ctx SpecContext) {
 		posture := func() map[string]string {
