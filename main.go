@@ -97,7 +97,8 @@ func (o *options) events(base aws.Config) func(controllers.EventFilter) (control
 // awsConfig is the SDK's standard configuration with one transport for everything.
 func awsConfig(ctx context.Context) (aws.Config, error) {
 	transport := awshttp.NewBuildableClient().WithTimeout(30 * time.Second).WithTransportOptions(func(t *http.Transport) {
-		t.MaxIdleConnsPerHost = 64
+		// The SDK keeps 100 connections in all; 17 regions of seven services are more hosts than that.
+		t.MaxIdleConns, t.MaxIdleConnsPerHost, t.IdleConnTimeout = 1024, 128, 30*time.Second
 	})
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(transport),

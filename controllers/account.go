@@ -173,6 +173,7 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	results := r.Engine.Run(ctx, engine.Pass{
 		Account: w.account.Name, Partition: org.Spec.PartitionOrDefault(), Facts: r.facts(w, org),
 		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: p.due(w),
+		Yield: func() bool { return r.marks.waits(w.account.Name, w.open) },
 	})
 	w.found = w.unannounced(p, results)
 	remember(w, &p, results)

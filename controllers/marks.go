@@ -112,6 +112,14 @@ func (m *marks) of(account string, now time.Time) (open, recent []*mark) {
 	return slices.Clone(a.open), slices.Clone(a.recent)
 }
 
+// waits says whether an account has open marks beside those known.
+func (m *marks) waits(account string, known []*mark) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.all[account]
+	return a != nil && slices.ContainsFunc(a.open, func(o *mark) bool { return !slices.Contains(known, o) })
+}
+
 // done ends marks. One that was joined by another meanwhile is not open any more; whoever joined it ends it.
 func (m *marks) done(account string, ended []*mark) {
 	m.mu.Lock()

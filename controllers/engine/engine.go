@@ -105,6 +105,9 @@ type Pass struct {
 	Planned []CheckID
 	// Tasks are due, in the order in which their changes are to be made.
 	Tasks []Task
+	// Yield says whether something waits for the account that is more urgent. The pass then begins no check any more but the
+	// first Limits.Parallel of Tasks: some, so that nothing is put off for ever. Nil: nothing does.
+	Yield func() bool
 }
 
 // Reader is an account entered to read, from which sessions that write are opened. *cloud.Session is one.

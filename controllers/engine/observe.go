@@ -9,7 +9,8 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
-// observeAll looks at every task, side by side. What the pass has no time for any more is skipped, and stays due.
+// observeAll looks at every task, side by side. What the pass has no time for any more, or yields to something more urgent, is
+// skipped, and stays due.
 func (r *run) observeAll(ctx context.Context) {
 	r.results = make([]Result, len(r.Tasks))
 	ctx, stop := watch(ctx, r.limits.StartFor)
@@ -19,7 +20,7 @@ func (r *run) observeAll(ctx context.Context) {
 	g.SetLimit(r.limits.Parallel)
 	for i, t := range r.Tasks {
 		g.Go(func() error {
-			if ctx.Err() != nil || r.clock().Sub(r.began) > r.limits.StartFor {
+			if ctx.Err() != nil || r.clock().Sub(r.began) > r.limits.StartFor || i >= r.limits.Parallel && r.Yield != nil && r.Yield() {
 				r.results[i] = Result{Task: t, Skipped: true}
 			} else {
 				r.results[i] = r.observe(ctx, t, memo, false)
