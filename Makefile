@@ -100,8 +100,8 @@ test-chaos: controlplane emulator build ## Run the fault tests in full: a minute
 	go test -v -count=1 -timeout 40m $(GOTESTFLAGS) ./test/e2e/... -ginkgo.v -ginkgo.label-filter=fault $(E2EFLAGS)
 
 .PHONY: bench
-bench: controlplane build ## Measure 100, 1,000 and 5,000 accounts and write docs/benchmarks.md, about 45 minutes (BENCHFLAGS='--sizes 100')
-	@$(say) "bench (about 45 minutes on 2 quiet cores; results are kept, BENCHFLAGS=--resume goes on with them)"
+bench: controlplane build ## Measure 100, 1,000 and 5,000 accounts and write docs/benchmarks.md, about an hour (BENCHFLAGS='--sizes 100')
+	@$(say) "bench (about an hour on 2 quiet cores; results are kept, BENCHFLAGS=--resume goes on with them)"
 	@go run ./test/bench $(BENCHFLAGS)
 
 .PHONY: bench-short

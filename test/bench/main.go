@@ -4,7 +4,7 @@
 // It starts kube-apiserver and etcd, and for each size a child process of its own in which the reconcilers run, so that what
 // is measured is one process that did nothing else. It prints a table and writes docs/benchmarks.md with a plot.
 //
-//	go run ./test/bench                     # everything; about 40 minutes on 2 cores
+//	go run ./test/bench                     # everything; about an hour on 2 quiet cores
 //	go run ./test/bench --sizes 100 --no-docs
 //	go run ./test/bench --short             # 100 accounts, no latency: counts requests and compares them
 package main
@@ -56,7 +56,7 @@ func main() {
 	f.BoolVar(&o.full, "full", true, "Measure every size once more with statuses that are full.")
 	f.BoolVar(&o.tls, "tls", true, "Measure bin/plumbline against the stand-in behind HTTPS.")
 	f.BoolVar(&o.day, "day", true, "Count the requests of a day at the default intervals.")
-	f.IntVar(&o.dayOf, "day-accounts", 100, "Accounts that live through that day, of an organization of 1,000.")
+	f.IntVar(&o.dayOf, "day-accounts", 60, "Accounts that live through that day, of an organization of 1,000.")
 	f.BoolVar(&o.short, "short", false, "Only count the requests of 100 accounts, without latency, and compare them with test/bench/requests.json.")
 	f.BoolVar(&o.accept, "accept", false, "With --short: write test/bench/requests.json anew.")
 	f.BoolVar(&o.resume, "resume", false, "Take over what an earlier run left in --out and measure the rest.")

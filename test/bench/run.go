@@ -128,6 +128,9 @@ func measure(ctx context.Context, o *options, p progress, t task) (*result, erro
 
 // overAPIServer starts an API server, has a child measure over it, and adds what only the parent sees.
 func (t task) overAPIServer(ctx context.Context, r *result, dir string) error {
+	if err := os.RemoveAll(dir); err != nil { // what an earlier run left there that was killed
+		return err
+	}
 	plane, err := stack.StartControlPlane(stack.ControlPlaneOptions{Dir: dir, CRDs: true})
 	if err != nil {
 		return err

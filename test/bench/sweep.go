@@ -260,7 +260,7 @@ const patience = 10 * time.Minute
 
 // until waits for every account to be done, and tells how it goes.
 func (b *bench) until(ctx context.Context, what string, done func([]v1alpha1.AWSAccount) int) error {
-	began, told, before := time.Now(), time.Now(), int64(0)
+	began, told, before := time.Now(), time.Now(), b.stage.Total().Calls
 	for last, moved := 0, time.Now(); ; {
 		var accounts v1alpha1.AWSAccountList
 		if err := b.list.List(ctx, &accounts, client.UnsafeDisableDeepCopy); err != nil {
