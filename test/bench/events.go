@@ -76,6 +76,18 @@ func (w *waiting) left() (n int) {
 // dayLater is by how much the clock of the manager that receives events is ahead: when it begins, everything is due.
 const dayLater = 25 * time.Hour
 
+// example is one drift that has not appeared.
+func (w *waiting) example() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for account, regions := range w.sent {
+		for region, at := range regions {
+			return fmt.Sprintf("EBS encryption by default in %s of %s, %s after its event", region, account, time.Since(at).Round(time.Second))
+		}
+	}
+	return ""
+}
+
 // events measures, during a sweep, the time from an event's message in the queue to its drift in the status, as somebody sees
 // it who watches the accounts. The manager is a new one over the accounts that an earlier one has looked at a day ago by its
 // clock, so that it sweeps because everything is due and not because somebody has asked.
@@ -114,6 +126,9 @@ func (t task) events(ctx context.Context, r *result) error {
 		}
 	}
 	w.sum(sent, r)
+	if example := w.example(); example != "" {
+		b.say("%d accounts: no drift of %s", b.Accounts, example)
+	}
 	b.say("%d accounts: %d events, %d of them without a drift: p50 %.2fs, p99 %.2fs", b.Accounts, r.Events, r.EventsLost, r.EventP50, r.EventP99)
 	return nil
 }
