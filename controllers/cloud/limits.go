@@ -113,7 +113,11 @@ func (l *limiters) wait(ctx context.Context, a Attempt, now time.Time) error {
 	if limits[k.row].shared == once {
 		return l.queue(k, a, now)
 	}
-	err := l.get(k).Wait(ctx)
+	b := l.get(k)
+	if b.Allow() {
+		return nil
+	}
+	err := idle(ctx, func() error { return b.Wait(ctx) })
 	if err != nil && !errors.Is(err, ctx.Err()) {
 		return fmt.Errorf("%w: %s.%s", control.ErrRateLimit, a.Service, a.Operation)
 	}

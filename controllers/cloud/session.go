@@ -47,6 +47,7 @@ type Cloud struct {
 	patience Patience
 	limiters limiters
 	requests requests
+	slots    slots
 	circuits circuits
 	retries  *retries
 
@@ -119,7 +120,7 @@ func (s *Session) Config(region string, actions []string) aws.Config {
 	cfg.Credentials = s.creds
 	at := place{s.owner.ID, region, s.enforce != nil}
 	cfg.Retryer = s.cloud.retries.retryer(at)
-	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), s.cloud.attempts(at), s.creds.renew)
+	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), s.cloud.slots.calls(region), s.cloud.attempts(at), s.creds.renew)
 	return Guarded(cfg, Guard{Account: s.owner.ID, Region: region, Role: s.role, Actions: actions})
 }
 
