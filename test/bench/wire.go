@@ -47,6 +47,7 @@ func (w wire) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	service := p.service
 	if strings.HasSuffix(name, "!control") {
 		service, name = "S3 Control", strings.TrimSuffix(name, "!control")
+		p.protocol = "s3control"
 	}
 	in := w.stage.Input(service + "." + name)
 	if err != nil || in == nil {
@@ -180,7 +181,7 @@ func writeError(out http.ResponseWriter, protocol string, err error) {
 		inner = fmt.Sprintf(`{"message":%q}`, message)
 	case "ec2":
 		inner = "<Response><Errors><Error>" + inner + "</Error></Errors></Response>"
-	case "query":
+	case "query", "s3control":
 		inner = "<ErrorResponse><Error>" + inner + "</Error></ErrorResponse>"
 	default:
 		inner = "<Error>" + inner + "</Error>"
