@@ -109,8 +109,11 @@ func (u *urgency) ask(by asker, accounts ...string) {
 	u.add(priorities[by], accounts...)
 }
 
-// next notes when the account's next pass is due by itself. The queue knows it, too.
+// next notes when the account's next pass is due by itself; zero: never. The queue knows it, too.
 func (u *urgency) next(account string, at time.Time) {
+	if at.IsZero() {
+		return
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.wait(account, bySweep, at)

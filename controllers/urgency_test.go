@@ -120,3 +120,11 @@ func TestUrgencyHoldsNothingOfWhoHadATurn(t *testing.T) {
 	same(t, "who waits", 0, len(l.all))
 	same(t, "late passes that have not begun", [askers]int{}, l.first)
 }
+
+func TestWhoIsNotDueByItselfIsNeverLate(t *testing.T) {
+	l := newLine(t, 2)
+	l.next("left the organization", time.Time{})
+	l.now = l.now.Add(24 * time.Hour)
+	l.hurry()
+	same(t, "passes queued", 0, l.queue.Len())
+}
