@@ -58,17 +58,17 @@ type EventReceiver struct {
 	Clock        func() time.Time
 
 	// declared are the controls by the events they declare, "source:name".
-	declared map[string][]control.Meta
+	declared map[string][]*control.Meta
 }
 
 // declaredEvents are the catalogue's controls by the events they declare.
-func declaredEvents(kinds []control.Kind) map[string][]control.Meta {
-	all := map[string][]control.Meta{}
+func declaredEvents(kinds []control.Kind) map[string][]*control.Meta {
+	all := map[string][]*control.Meta{}
 	for _, k := range kinds {
 		for _, b := range k.Controls(k.New()) {
 			for _, e := range b.Events {
 				key := e.Source + ":" + e.Name
-				if !slices.ContainsFunc(all[key], func(m control.Meta) bool { return m.ID == b.ID }) {
+				if !slices.ContainsFunc(all[key], func(m *control.Meta) bool { return m.ID == b.ID }) {
 					all[key] = append(all[key], b.Meta)
 				}
 			}
@@ -140,7 +140,7 @@ func (r *EventReceiver) tasks(ctx context.Context, org *v1alpha1.AWSOrganization
 	}
 	m := &mark{Event: *e}
 	for _, account := range concernedAccounts(&org.Spec, e) {
-		concerned := slices.DeleteFunc(slices.Clone(controls), func(c control.Meta) bool { return !m.concerns(account, c, e.Region) })
+		concerned := slices.DeleteFunc(slices.Clone(controls), func(c *control.Meta) bool { return !m.concerns(account, c, e.Region) })
 		if len(concerned) == 0 || !r.there(ctx, account) {
 			continue
 		}

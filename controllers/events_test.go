@@ -206,7 +206,7 @@ func TestAMessageIsDoneWithItsLastPart(t *testing.T) {
 }
 
 func TestFlow(t *testing.T) {
-	flagged := []control.Meta{{ID: flag}}
+	flagged := []*control.Meta{{ID: flag}}
 	find := func(s *scene) { s.leave(flag, ireland, "vol-1"); s.later(2 * time.Hour); s.pass() }
 	for name, tc := range map[string]struct {
 		act  func(*scene)
@@ -238,7 +238,7 @@ func TestFlow(t *testing.T) {
 			func(s *scene) {
 				find(s)
 				s.later(EventGrace)
-				s.flow.announce(member, []control.Meta{{ID: volumes}}, &cloud.Event{Time: s.now})
+				s.flow.announce(member, []*control.Meta{{ID: volumes}}, &cloud.Event{Time: s.now})
 			}, "False ChangeWithoutEvent",
 		},
 		"a person looked, not a sweep": {

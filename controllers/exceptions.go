@@ -45,7 +45,7 @@ func excusesIn(x *v1alpha1.BaselineException, controlID string, a *v1alpha1.AWSA
 
 // excuse makes the function that names the exception that excuses a resource, out of those active for a control in an
 // account. The one that expires last is named. Nil when there is none.
-func excuse(active []*v1alpha1.BaselineException, b control.Meta, region string, a *v1alpha1.AWSAccount) func(string) string {
+func excuse(active []*v1alpha1.BaselineException, b *control.Meta, region string, a *v1alpha1.AWSAccount) func(string) string {
 	if b.NotExcusable {
 		return nil
 	}

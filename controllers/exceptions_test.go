@@ -69,7 +69,7 @@ func TestExcuse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			by := ""
-			if f := excuse(tc.all, control.Meta{ID: tc.control, NotExcusable: tc.notExcusable}, tc.region, accountWith(v1alpha1.LabelOUPrefix+ou)); f != nil {
+			if f := excuse(tc.all, &control.Meta{ID: tc.control, NotExcusable: tc.notExcusable}, tc.region, accountWith(v1alpha1.LabelOUPrefix+ou)); f != nil {
 				by = f(bucket)
 			}
 			same(t, "excused by", tc.want, by)

@@ -62,7 +62,7 @@ func NewFlow(grace time.Duration, clock func() time.Time) *Flow {
 }
 
 // announce notes that an event told of controls in an account.
-func (f *Flow) announce(account string, controls []control.Meta, e *cloud.Event) {
+func (f *Flow) announce(account string, controls []*control.Meta, e *cloud.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.arrived = true

@@ -85,7 +85,7 @@ func hasLabels(want map[string]string, a *v1alpha1.AWSAccount) bool {
 }
 
 // deciding is the account in which a control of Organization scope is decided.
-func deciding(org *v1alpha1.AWSOrganizationSpec, m control.Meta) string {
+func deciding(org *v1alpha1.AWSOrganizationSpec, m *control.Meta) string {
 	if admin := administrators(org)[m.Administrator]; admin != "" {
 		return admin
 	}

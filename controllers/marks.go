@@ -21,7 +21,7 @@ type mark struct {
 }
 
 // concerns says whether the event may change a control's answer in a region of the account.
-func (m *mark) concerns(account string, c control.Meta, region string) bool {
+func (m *mark) concerns(account string, c *control.Meta, region string) bool {
 	return slices.ContainsFunc(c.Events, func(e control.Event) bool {
 		switch {
 		case e.Source != m.Source, e.Name != m.Name:

@@ -199,7 +199,8 @@ type Field struct {
 
 // Bound is a control together with the settings one baseline gives it; the settings' type no longer shows.
 type Bound struct {
-	Meta
+	// Meta is shared by all copies: plans of thousands of checks hold one each.
+	*Meta
 	// Spec is the section's state, mode and approval.
 	Spec v1alpha1.ControlSpec
 	// Settings is the section itself, nil when the baseline does not manage the control. It is part of the revision.
@@ -213,7 +214,7 @@ type Bound struct {
 // With binds the control to a section. A nil section leaves the control unmanaged: it observes and remediates nothing, and
 // is still listed and can still undo.
 func (c Control[S]) With(settings *S) Bound {
-	b := Bound{Meta: c.Meta, undo: c.Undo}
+	b := Bound{Meta: &c.Meta, undo: c.Undo}
 	if settings == nil {
 		return b
 	}

@@ -77,7 +77,7 @@ func writeControl(out *bytes.Buffer, c control.Bound) {
 	out.WriteByte('\n')
 }
 
-func decidedIn(m control.Meta) string {
+func decidedIn(m *control.Meta) string {
 	switch {
 	case m.Scope != control.Organization:
 		return ""
@@ -95,7 +95,7 @@ var places = map[control.Seen]string{
 }
 
 // eventsOf lists a control's events by where they appear.
-func eventsOf(m control.Meta) string {
+func eventsOf(m *control.Meta) string {
 	where := map[string][]string{}
 	var order []string
 	for _, e := range m.Events {
@@ -112,7 +112,7 @@ func eventsOf(m control.Meta) string {
 	return strings.Join(parts, "; ")
 }
 
-func frameworksOf(m control.Meta) string {
+func frameworksOf(m *control.Meta) string {
 	var parts []string
 	for _, framework := range slices.Sorted(maps.Keys(m.Frameworks)) {
 		parts = append(parts, framework+" "+strings.Join(slices.SortedFunc(slices.Values(m.Frameworks[framework]), natural), ", "))

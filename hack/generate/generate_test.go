@@ -82,7 +82,7 @@ func TestAnActionThatIsTooMuchNeedsAKnownService(t *testing.T) {
 		if strings.HasSuffix(action, "UserPolicy") {
 			continue // the condition is on the guards, whatever the service
 		}
-		m := control.Meta{ID: "sqs-something", Writes: []string{"sqs:SetQueueAttributes"}, Grants: []string{action}}
+		m := &control.Meta{ID: "sqs-something", Writes: []string{"sqs:SetQueueAttributes"}, Grants: []string{action}}
 		if _, err := statementFor(m, action, "Grant", plain); err == nil || !strings.Contains(err.Error(), "sqs-something") {
 			t.Errorf("%s for a service that is not known: %v", action, err)
 		}

@@ -81,7 +81,7 @@ func serviceLinkedRoles(p place, services values) values {
 }
 
 // servicesOf are the service principals of the services that a control changes.
-func servicesOf(m control.Meta) values {
+func servicesOf(m *control.Meta) values {
 	var all values
 	for _, action := range m.Writes {
 		service, _, _ := strings.Cut(action, ":")
@@ -92,7 +92,7 @@ func servicesOf(m control.Meta) values {
 }
 
 // statementFor is the statement in which an action of a control stands; sid is that of actions without a limit.
-func statementFor(m control.Meta, action, sid string, p place) (statement, error) {
+func statementFor(m *control.Meta, action, sid string, p place) (statement, error) {
 	l, limited := limits[action]
 	if !limited {
 		return statement{Sid: sid, Effect: "Allow", Action: values{action}, Resource: values{"*"}}, nil

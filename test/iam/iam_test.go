@@ -128,7 +128,7 @@ func size(text string) int {
 func short(k control.Kind) string { return strings.ToLower(strings.TrimSuffix(k.Name, "Baseline")) }
 
 // declared joins what the controls of a kind declare.
-func declared(k control.Kind, of ...func(control.Meta) []string) []string {
+func declared(k control.Kind, of ...func(*control.Meta) []string) []string {
 	var all []string
 	for _, c := range k.Catalogue() {
 		for _, list := range of {
@@ -138,9 +138,9 @@ func declared(k control.Kind, of ...func(control.Meta) []string) []string {
 	return sorted(all)
 }
 
-func reads(m control.Meta) []string  { return m.Reads }
-func writes(m control.Meta) []string { return m.Writes }
-func grants(m control.Meta) []string { return m.Grants }
+func reads(m *control.Meta) []string  { return m.Reads }
+func writes(m *control.Meta) []string { return m.Writes }
+func grants(m *control.Meta) []string { return m.Grants }
 
 // A published action is one that AWS documents.
 type publishedAction struct {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/guardduty"
@@ -42,14 +44,29 @@ var membersPlans = control.Shared[memberAnswers]{
 			}
 		}
 		slices.Sort(ids)
+		// Thousands of members are a hundred calls; the rate limit spaces them.
+		var g control.Group
+		g.SetLimit(membersSideBySide)
+		var mu sync.Mutex
 		for some := range slices.Chunk(ids, atOnce) {
-			if err := found.read(ctx, admin, id, some); err != nil {
-				return found, err
-			}
+			g.Go(func() error {
+				part := memberAnswers{plans: map[string]states{}, refused: map[string]string{}}
+				if err := part.read(ctx, admin, id, some); err != nil {
+					return err
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				maps.Copy(found.plans, part.plans)
+				maps.Copy(found.refused, part.refused)
+				return nil
+			})
 		}
-		return found, nil
+		return found, g.Wait()
 	},
 }
+
+// membersSideBySide is how many calls about members are under way at a time in one region.
+const membersSideBySide = 5
 
 func (m *memberAnswers) read(ctx context.Context, admin *control.Target, id string, accounts []string) error {
 	out, err := guardduty.NewFromConfig(admin.AWS).GetMemberDetectors(ctx,
