@@ -161,8 +161,7 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	case err != nil:
 		return r.unreachable(ctx, w, err)
 	}
-	w.recheck = w.memory.unreachable > 0 || w.account.Status.State == v1alpha1.AccountUnreachable
-	w.memory.unreachable = 0
+	w.memory.entered(w.account, w.now)
 	if w.enabled = w.account.Status.Regions; call {
 		w.enabled, w.regionsErr = r.regions(ctx, session, w, org)
 	}
@@ -173,12 +172,22 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	results := r.Engine.Run(ctx, engine.Pass{
 		Account: w.account.Name, Partition: org.Spec.PartitionOrDefault(), Facts: r.facts(w, org),
 		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: p.due(w),
-		Yield: func() bool { return r.marks.waits(w.account.Name, w.open) },
+		Yield: r.yields(w, &p),
 	})
 	w.found = w.unannounced(p, results)
 	remember(w, &p, results)
 	w.handled, w.refresh = p.handled(w), refreshEvery(p.rows)
 	return r.finish(ctx, w, w.next(p), func(w world) v1alpha1.AWSAccountStatus { return w.status(p, results) })
+}
+
+// yields says what a pass gives way to: a sweep does to events that come meanwhile. Nothing else does: a person goes before
+// events, and what events tell of is begun in list order, so that whoever makes events of the first in the list all the time
+// would keep the last from ever being looked at.
+func (r *AccountReconciler) yields(w world, p *plan) func() bool {
+	if !w.eventsFirst() || len(p.handled(w)) < len(w.open) {
+		return nil
+	}
+	return func() bool { return r.marks.waits(w.account.Name, w.open) }
 }
 
 // stopped says whether the manager has been told to stop. What fails then says nothing of AWS.

@@ -52,7 +52,7 @@ func (w world) unannounced(p plan, results []engine.Result) []check {
 // swept says whether the check was due for nothing but its interval, and is one of whose changes events tell. What departs
 // by the passing of time alone changes without anybody's call.
 func (w world) swept(r *row, c *check) bool {
-	asked := c.marked || w.recheck || c.looked.Before(w.asked(r)) || c.exceptions != r.exceptions
+	asked := c.marked || c.looked.Before(w.memory.anew) || c.looked.Before(w.asked(r)) || c.exceptions != r.exceptions
 	return c.known && !asked && len(c.task.Control.Events) > 0 && !c.task.Control.Ages
 }
 

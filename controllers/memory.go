@@ -96,6 +96,9 @@ type memory struct {
 	requests map[string]request
 	// unreachable counts the failed tries in a row to enter the account, unread those to list its regions.
 	unreachable, unread int
+	// anew is since when every check is to be looked at again, because the account could not be entered before. behind is since
+	// when something is due that no event tells of and that was put off. Zero: nothing is.
+	anew, behind time.Time
 	// entry is how the account was last entered: roles and external id. Zero before that.
 	entry cloud.Account
 }
@@ -162,6 +165,16 @@ func (m *memory) request(key, token, handled string, now time.Time) time.Time {
 		m.requests[key] = r
 	}
 	return r.seen
+}
+
+// entered notes that the account could be entered. Where it could not be before, every check is to be looked at again, in
+// however many passes: what events told of meanwhile was not kept.
+func (m *memory) entered(a *v1alpha1.AWSAccount, now time.Time) {
+	// A clock that was set back would make every look seem older than that.
+	if m.unreachable > 0 || a.Status.State == v1alpha1.AccountUnreachable || m.anew.After(now) {
+		m.anew = now
+	}
+	m.unreachable = 0
 }
 
 // prune drops what belongs to checks and baselines that are no longer planned.

@@ -39,6 +39,7 @@ type packedMemory struct {
 	Requests  map[string]packedRequest  `cbor:"11,keyasint"`
 	Failures  [2]int                    `cbor:"12,keyasint"` // unreachable, unread
 	Entry     cloud.Account             `cbor:"13,keyasint"`
+	Since     [2]moment                 `cbor:"14,keyasint"` // anew, behind
 }
 
 type packedSettings struct {
@@ -88,6 +89,7 @@ func must[T any](v T, err error) T {
 func (m *memory) pack() packed {
 	p := packedMemory{
 		Basis: m.basis, Controls: m.controls, Rows: m.rows, Failures: [2]int{m.unreachable, m.unread}, Entry: m.entry,
+		Since:  [2]moment{momentOf(m.anew), momentOf(m.behind)},
 		Denied: moments(m.denied), Suspected: moments(m.suspected), Requests: map[string]packedRequest{},
 	}
 	for key, r := range m.requests {
@@ -165,6 +167,7 @@ func (b packed) unpack() *memory {
 	}
 	m := newMemory()
 	m.basis, m.uncut, m.unreachable, m.unread, m.entry = p.Basis, uncut{p.Controls, p.Rows}, p.Failures[0], p.Failures[1], p.Entry
+	m.anew, m.behind = p.Since[0].time(), p.Since[1].time()
 	for key, at := range p.Denied {
 		m.denied[key] = at.time()
 	}

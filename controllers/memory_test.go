@@ -20,6 +20,7 @@ func fullMemory(random *rand.Rand) *memory {
 	m := newMemory()
 	m.basis, m.unreachable, m.unread = "basis", 1, 2
 	m.entry = cloud.Account{ID: member, Partition: "aws", AuditRole: "audit", EnforceRole: "enforce", ExternalID: "x", Problem: "p"}
+	m.anew, m.behind = noon.Add(time.Hour), noon.Add(time.Minute)
 	m.denied[ireland], m.suspected[frankfurt] = noon, noon.Add(time.Second)
 	m.requests[""], m.requests["S3Baseline/a"] = request{"1", noon}, request{"2", noon.Add(time.Millisecond)}
 	m.looks[changedResource{checkID{Baseline: "S3Baseline/a", Control: "s3-x", Region: global}, "drift"}] = 2

@@ -32,8 +32,6 @@ type world struct {
 	regionsErr  error
 	memory      *memory
 	allowWrites bool
-	// recheck makes every check due: the account could not be entered before.
-	recheck bool
 	// open are the events that are still to be looked into, recent those of the last half hour, and handled, once the pass is
 	// over, those of open that were.
 	open, recent, handled []*mark
@@ -265,8 +263,30 @@ func (p plan) all() []checkID {
 	return all
 }
 
-// due are the tasks to run now, in list order. Unless a person asked for the pass, what events tell of goes first and alone,
-// so that nobody waits for a sweep to end.
+// longestPutOff is for how long what is due is put off for what events tell of. In an account where something happens all the
+// time, or where looking into it takes minutes, nothing else would ever be looked at.
+const longestPutOff = 5 * time.Minute
+
+// eventsFirst says whether what events tell of goes before all else that is due: unless a person asked for the pass, or the
+// rest has been put off for too long.
+func (w world) eventsFirst() bool {
+	return !w.person && (w.memory.behind.IsZero() || w.now.Sub(w.memory.behind) < longestPutOff)
+}
+
+// putOff notes since when something is due that no event tells of and that was not looked at.
+func (w world) putOff(p *plan) {
+	left := false
+	p.each(func(_ *row, c *check) { left = left || !c.marked && !c.due.After(w.now) })
+	switch {
+	case !left:
+		w.memory.behind = time.Time{}
+	case w.memory.behind.IsZero(), w.memory.behind.After(w.now): // the latter where the clock was set back
+		w.memory.behind = w.now
+	}
+}
+
+// due are the tasks to run now, in list order. What events tell of mostly goes first and alone, so that nobody waits for a
+// sweep to end.
 func (p plan) due(w world) []engine.Task {
 	var all, marked []engine.Task
 	for _, r := range p.rows {
@@ -279,7 +299,7 @@ func (p plan) due(w world) []engine.Task {
 			}
 		}
 	}
-	if len(marked) > 0 && !w.person {
+	if len(marked) > 0 && w.eventsFirst() {
 		return marked
 	}
 	return all

@@ -47,6 +47,7 @@ func remember(w world, p *plan, results []engine.Result) {
 		}
 	}
 	p.suspect(w, fresh)
+	w.putOff(p)
 	w.memory.prune(p)
 }
 

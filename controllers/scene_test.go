@@ -236,8 +236,7 @@ func (s *scene) world() world {
 	if w.askedAnew() {
 		clear(w.memory.denied)
 	}
-	w.recheck = w.memory.unreachable > 0 || w.account.Status.State == v1alpha1.AccountUnreachable
-	w.memory.unreachable = 0
+	w.memory.entered(w.account, w.now)
 	return w
 }
 

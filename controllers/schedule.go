@@ -21,7 +21,7 @@ func (w world) schedule(r *row, c *check) {
 	if c.marked {
 		return // due at once
 	}
-	if w.recheck || c.exceptions != r.exceptions || c.looked.Before(w.asked(r)) || w.released(c, s) {
+	if c.exceptions != r.exceptions || c.looked.Before(w.memory.anew) || c.looked.Before(w.asked(r)) || w.released(c, s) {
 		return
 	}
 	if c.at.After(w.now) {
