@@ -150,16 +150,17 @@ func (r *EventReceiver) tasks(ctx context.Context, org *v1alpha1.AWSOrganization
 	return all
 }
 
-// concernedAccounts are the accounts in which an event may have changed something: where it appears and those it names, and
-// where it appears in an account that decides for the organization, all of those.
+// concernedAccounts are the accounts in which an event may have changed something: where it appears and, where that is an
+// account that decides for the organization, all of those and the accounts it names. Any other account may name whom it likes,
+// and changes nothing there: the owner of a bucket that it changed has an event of its own.
 func concernedAccounts(org *v1alpha1.AWSOrganizationSpec, e *cloud.Event) []string {
-	all := append([]string{e.Account}, e.Accounts...)
+	all := []string{e.Account}
 	deciders := []string{string(org.ManagementAccount)}
 	for _, id := range administrators(org) {
 		deciders = append(deciders, id)
 	}
 	if slices.Contains(deciders, e.Account) {
-		all = append(all, deciders...)
+		all = slices.Concat(all, e.Accounts, deciders)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

@@ -133,6 +133,16 @@ func TestAnEventOfTheAdministratorConcernsTheAccountsItNames(t *testing.T) {
 	same(t, "done with the last", 1, done)
 }
 
+func TestAMemberMakesNoOtherAccountDueByNamingIt(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), anAccount(member), anAccount(otherOne))
+	r, _ := c.receiver()
+	event := c.offEvent(func(e *cloud.Event) { e.Source, e.Name, e.Accounts = "guardduty", "CreateMembers", []string{otherOne} })
+	r.deliver(c.ctx, cloud.Delivery{Events: []cloud.Event{event}, Done: func() {}})
+	open, _ := c.accounts.marks.of(otherOne, c.now)
+	same(t, "marked", 0, len(open))
+}
+
 func TestAnAccountThatIsNotWorkedOnEndsItsEvents(t *testing.T) {
 	for name, prepare := range map[string]func(*cluster){
 		"without an organization": func(c *cluster) { c.create(anAccount(member)) },
