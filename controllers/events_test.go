@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -193,6 +194,32 @@ func TestMarksOfOneAccountAreBounded(t *testing.T) {
 	s.pass()
 	same(t, "messages that are done, joined ones included", 10*maxMarks, s.endedMarks)
 	same(t, "marks still open", 0, s.marks.open())
+}
+
+func TestWhatIsRememberedOfAnEventKeepsNoMessage(t *testing.T) {
+	s := newScene(t)
+	for range 3 {
+		s.event(flag, ireland, func(e *cloud.Event) { e.Accounts = []string{otherOne} })
+	}
+	_, recent := s.marks.of(member, s.now)
+	same(t, "remembered", 3, len(recent))
+	for _, m := range recent {
+		same(t, "its message and the accounts it names", []bool{true, true}, []bool{m.done == nil, m.Accounts == nil})
+	}
+}
+
+func TestAFlowThatKnowsAsManyAsItMayStillHearsOfThose(t *testing.T) {
+	f := NewFlow(EventGrace, func() time.Time { return noon })
+	known := []*control.Meta{{ID: flag}}
+	f.announce(member, known, &cloud.Event{Time: noon})
+	for i := range maxAnnounced {
+		f.announced[flowKey{strconv.Itoa(i), flag}] = noon
+	}
+	f.announce(member, known, &cloud.Event{Time: noon.Add(time.Hour)})
+	f.announce(otherOne, known, &cloud.Event{Time: noon})
+	_, more := f.announced[flowKey{otherOne, flag}]
+	same(t, "when it was last announced", noon.Add(time.Hour), f.announced[flowKey{member, flag}])
+	same(t, "one more is known", false, more)
 }
 
 func TestAMessageIsDoneWithItsLastPart(t *testing.T) {

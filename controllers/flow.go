@@ -69,7 +69,7 @@ func (f *Flow) announce(account string, controls []*control.Meta, e *cloud.Event
 	for _, c := range controls {
 		key := flowKey{account, c.ID}
 		delete(f.found, key)
-		if len(f.announced) < maxAnnounced && e.Time.After(f.announced[key]) {
+		if at, known := f.announced[key]; (known || len(f.announced) < maxAnnounced) && e.Time.After(at) {
 			f.announced[key] = e.Time
 		}
 	}

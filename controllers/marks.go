@@ -70,8 +70,15 @@ func (m *marks) add(account string, n *mark) {
 		a.open = slices.Delete(a.open, i, i+1)
 	}
 	a.open = append(a.open, n)
-	a.recent = append(a.recent, n)
+	a.recent = append(a.recent, n.toldOnly())
 	a.recent = a.recent[max(0, len(a.recent)-maxRecent):]
+}
+
+// toldOnly is what the mark tells, without what would keep its message, and those of all the marks it joined, in memory.
+func (m *mark) toldOnly() *mark {
+	told := &mark{Event: m.Event, received: m.received}
+	told.Accounts = nil
+	return told
 }
 
 // joins finds a mark that says the same: the same event of the same resource, or where there are too many, of whatever
