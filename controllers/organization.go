@@ -85,6 +85,13 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err != nil || org.DeletionTimestamp != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	first, err := theOrganization(ctx, r.Live)
+	switch {
+	case err != nil:
+		return ctrl.Result{}, err
+	case first.UID != org.UID:
+		return r.oneTooMany(ctx, org, first.Name)
+	}
 	before := org.Status.DeepCopy()
 	c := conditions{&org.Status.Conditions, org.Generation, r.Clock()}
 	events, flow := r.heard.take()
@@ -111,6 +118,23 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	events.done()
 	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// oneTooMany says that there is another organization. What asks for that one is left to it.
+func (r *OrganizationReconciler) oneTooMany(ctx context.Context, org *v1alpha1.AWSOrganization, first string) (ctrl.Result, error) {
+	before := org.Status.DeepCopy()
+	c := conditions{&org.Status.Conditions, org.Generation, r.Clock()}
+	org.Status.ObservedGeneration = org.Generation
+	meta.RemoveStatusCondition(c.all, v1alpha1.ConditionEventsFlowing)
+	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonOneOrganizationOnly,
+		"there can be one AWSOrganization in a cluster, and "+first+" is older; delete one of them")
+	if !equality.Semantic.DeepEqual(before, &org.Status) {
+		if err := r.write(ctx, org); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the organization's status: %w", err))
+		}
+		r.Record.Organization(org, before)
+	}
+	return ctrl.Result{RequeueAfter: discoveryRetry}, nil
 }
 
 // flowing says whether events arrive.
@@ -147,15 +171,6 @@ const discoveryRetry = time.Minute
 
 // discover does the work and says when to come back. Errors are of the API server only.
 func (r *OrganizationReconciler) discover(ctx context.Context, org *v1alpha1.AWSOrganization, c conditions) (time.Duration, error) {
-	first, err := theOrganization(ctx, r.Live)
-	if err != nil {
-		return 0, err
-	}
-	if first.UID != org.UID {
-		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonOneOrganizationOnly,
-			"there can be one AWSOrganization in a cluster, and "+first.Name+" is older; delete one of them")
-		return discoveryRetry, nil
-	}
 	from, read, err := r.readOrganization(ctx, org)
 	if err != nil {
 		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDiscoveryFailed, whyNoDiscovery(err))

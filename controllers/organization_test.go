@@ -386,6 +386,12 @@ func TestASecondOrganizationWaitsForTheFirstToGo(t *testing.T) {
 	reason, again := of()
 	same(t, "reason", v1alpha1.ReasonOneOrganizationOnly, reason)
 	same(t, "it looks again", discoveryRetry, again)
+	done := 0
+	c.organizations.hear(func() { done++ }, &cloud.Event{Source: "organizations", Name: "MoveAccount"})
+	of()
+	same(t, "events that end with it", 0, done)
+	c.discovered(v1alpha1.ReasonSucceeded)
+	same(t, "events that end with the first", 1, done)
 	if err := c.Delete(c.ctx, organization()); err != nil {
 		t.Fatal(err)
 	}
