@@ -16,6 +16,19 @@ func (w world) marked(c *check) bool {
 	return slices.ContainsFunc(w.open, func(m *mark) bool { return m.concerns(w.account.Name, c.task.Control.Meta, c.id.Region) })
 }
 
+// settledBy is since when an answer that accounts share must have been read at least to show what the recent events tell of:
+// the first, read as they came, may have been too soon. Zero: any will do.
+func (w world) settledBy(c *check) time.Time {
+	var since time.Time
+	for _, m := range w.recent {
+		at := m.received.Add(settleAfter / 2)
+		if at.After(since) && !at.After(w.now) && m.concerns(w.account.Name, c.task.Control.Meta, c.id.Region) {
+			since = at
+		}
+	}
+	return since
+}
+
 // handled are the open events that were looked into: no check that they concern is still to be looked at for them.
 func (p *plan) handled(w world) []*mark {
 	return slices.DeleteFunc(slices.Clone(w.open), func(m *mark) bool {

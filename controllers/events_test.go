@@ -92,7 +92,20 @@ func TestWhatAnEventTellsOfIsLookedAtTwiceWhereNothingIsSeen(t *testing.T) {
 	s.event(volumes, ireland) // AWS does not show it yet
 	first := s.pass()
 	same(t, "the next look", settleAfter, first.Next)
+	made := s.now
+	since := func(control string) time.Time {
+		p := makePlan(s.world())
+		var at time.Time
+		p.each(func(_ *row, c *check) {
+			if c.id.Control == control && c.id.Region == ireland {
+				at = c.task.Since
+			}
+		})
+		return at
+	}
+	same(t, "how new shared answers must be at first", time.Time{}, since(volumes))
 	s.later(settleAfter)
+	same(t, "how new shared answers must be then", []time.Time{made.Add(settleAfter / 2), {}}, []time.Time{since(volumes), since(flag)})
 	s.leave(volumes, ireland, "vol-1")
 	same(t, "what is looked at then", []string{volumes + " " + ireland}, s.pass().Looked)
 	d := s.account.Status.Drift[0]

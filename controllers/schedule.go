@@ -12,7 +12,7 @@ import (
 
 // schedule works out whether the check is known at today's revision and when it is due.
 func (w world) schedule(r *row, c *check) {
-	c.marked = w.marked(c)
+	c.marked, c.task.Since = w.marked(c), w.settledBy(c)
 	s, known := w.sightOf(r, c)
 	if !known {
 		return // never looked at: due at once

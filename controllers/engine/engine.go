@@ -188,9 +188,10 @@ type run struct {
 
 // target is what a control may see of the account. memo is nil where every read is to be made afresh.
 func (r *run) target(t Task, c control.Connector, actions []string, memo *control.Memo, verifying bool) *control.Target {
+	now := r.clock()
 	return control.NewTarget(control.Target{
 		Account: r.Account, Partition: r.Partition, Region: t.awsRegion(r.Partition), Regions: t.Regions,
-		Facts: r.Facts, Now: r.clock(), Verifying: verifying, SharedAge: t.sharedAge(),
+		Facts: r.Facts, Now: now, Verifying: verifying, SharedAge: t.sharedAge(now),
 	}, c, actions, memo, r.shared)
 }
 

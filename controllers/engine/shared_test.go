@@ -41,4 +41,9 @@ func TestACheckIsAsOldAsTheAnswerThatItShares(t *testing.T) {
 	compare(t, "after an event elsewhere", dated{10 * time.Minute, time.Second, 2}, look(member, time.Hour))
 	l.Forget("guardduty", ireland)
 	compare(t, "after an event there", dated{10*time.Minute + time.Second, 0, 3}, look(member, time.Hour))
+	l.pass(time.Minute)
+	task.Since = l.now
+	compare(t, "where that answer was too soon", dated{11*time.Minute + time.Second, 0, 4}, look(member, time.Hour))
+	l.pass(time.Second)
+	compare(t, "who needs no later one", dated{11*time.Minute + time.Second, time.Second, 4}, look(management, time.Hour))
 }

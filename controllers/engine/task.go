@@ -28,6 +28,8 @@ type Task struct {
 	Regions []string
 	// Every is how often the check is observed at least; answers that many accounts share are used for a part of that.
 	Every time.Duration
+	// Since is since when an answer that accounts share must have been read at least; zero: it may be older.
+	Since time.Time
 	// Mode and Approval are those in effect for the section.
 	Mode     v1alpha1.Mode
 	Approval v1alpha1.Approval
@@ -103,7 +105,13 @@ func oneRegion(region string) string {
 
 // sharedAge is how old an answer may be that accounts share: a quarter of the interval at most, so that the check is never
 // due again before there is a newer one.
-func (t Task) sharedAge() time.Duration { return min(control.SharedMaxAge, t.Every/4) }
+func (t Task) sharedAge(now time.Time) time.Duration {
+	age := min(control.SharedMaxAge, t.Every/4)
+	if t.Since.IsZero() {
+		return age
+	}
+	return min(age, max(now.Sub(t.Since), 1)) // none would stand for the longest
+}
 
 // judge says why a finding stands, and whether it is to be put right now.
 func (t Task) judge(f control.Finding) Judged {
