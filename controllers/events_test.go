@@ -198,15 +198,39 @@ func TestMarksOfOneAccountAreBounded(t *testing.T) {
 	s := newScene(t)
 	for i := range 10 * maxMarks {
 		s.event(flag, ireland, func(e *cloud.Event) {
-			e.Resources = []string{"vol-" + string(rune('a'+i%26)) + time.Duration(i).String()}
+			e.ID, e.Resources = strconv.Itoa(i), []string{"vol-" + strconv.Itoa(i)}
 		})
 	}
 	if n := s.marks.open(); n > maxMarks {
 		t.Errorf("%d marks are open", n)
 	}
+	if kept := 10*maxMarks - s.endedMarks; kept > maxMarks {
+		t.Errorf("%d messages are kept for them", kept)
+	}
 	s.pass()
 	same(t, "messages that are done, joined ones included", 10*maxMarks, s.endedMarks)
 	same(t, "marks still open", 0, s.marks.open())
+}
+
+func TestOfEventsThatSayTheSameTheLatestKeepsItsMessage(t *testing.T) {
+	s := newScene(t)
+	var done []string
+	put := func(id, name string, at time.Duration) {
+		e := cloud.Event{ID: id, Source: "ec2", Name: flag, Account: member, Region: ireland, Time: s.now.Add(at), Actor: name}
+		s.marks.add(member, &mark{Event: e, received: s.now, done: func() { done = append(done, name) }})
+		s.later(time.Second)
+	}
+	first := s.now
+	put("1", "first", 0)
+	put("2", "second", 0)
+	put("3", "one that was made before them", -time.Minute)
+	same(t, "messages that are done", []string{"first", "one that was made before them"}, done)
+	put("2", "second again", -time.Minute)
+	same(t, "messages that are done when the same comes again", 2, len(done))
+	open, _ := s.marks.of(member, s.now)
+	same(t, "what is open, since when", []any{1, "second", first}, []any{len(open), open[0].Actor, open[0].received})
+	s.pass()
+	same(t, "messages that are done after the pass", []string{"first", "one that was made before them", "second", "second again"}, done)
 }
 
 func TestWhatIsRememberedOfAnEventKeepsNoMessage(t *testing.T) {

@@ -35,9 +35,10 @@ func (m *mark) concerns(account string, c *control.Meta, region string) bool {
 	})
 }
 
-// What bounds the marks of one account, and how long events are remembered for whom they tell of.
+// What bounds the marks of one account, and how long events are remembered for whom they tell of. Each open mark keeps a message
+// in the queue, of which 1,000 are received at a time: one account must not take the places of all others.
 const (
-	maxMarks  = 256
+	maxMarks  = 64
 	maxRecent = 64
 	recentFor = 30 * time.Minute
 )
@@ -56,8 +57,16 @@ type accountMarks struct {
 
 func newMarks() *marks { return &marks{all: map[string]*accountMarks{}} }
 
-// add marks an account. An event that says the same as one that is still open joins it.
+// add marks an account. An event that says the same as one that is still open joins it, and the message of the earlier of them
+// is done: should the manager end now, that of the later makes the same due.
 func (m *marks) add(account string, n *mark) {
+	if ended := m.enter(account, n); ended != nil {
+		ended()
+	}
+}
+
+// enter adds a mark and returns how the message ends that it makes needless; nil for none.
+func (m *marks) enter(account string, n *mark) (ended func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.all[account]
@@ -66,15 +75,16 @@ func (m *marks) add(account string, n *mark) {
 		m.all[account] = a
 	}
 	if i := slices.IndexFunc(a.open, n.joins(len(a.open) >= maxMarks)); i >= 0 {
-		n = a.open[i].with(n)
+		n, ended = a.open[i].with(n)
 		a.open = slices.Delete(a.open, i, i+1)
 	}
 	a.open = append(a.open, n)
 	a.recent = append(a.recent, n.toldOnly())
 	a.recent = a.recent[max(0, len(a.recent)-maxRecent):]
+	return ended
 }
 
-// toldOnly is what the mark tells, without what would keep its message, and those of all the marks it joined, in memory.
+// toldOnly is what the mark tells, without what would keep its message in memory.
 func (m *mark) toldOnly() *mark {
 	told := &mark{Event: m.Event, received: m.received}
 	told.Accounts = nil
@@ -90,18 +100,22 @@ func (m *mark) joins(whatever bool) func(*mark) bool {
 	}
 }
 
-// with is a mark for two events that say the same: the later one, which ends both.
-func (m *mark) with(other *mark) *mark {
-	both := *other
+// with is a mark for two events that say the same: the later one, since the earlier was received. ended ends the message of
+// the earlier, unless it is one and the same event: then it may be one and the same message, which came again.
+func (m *mark) with(other *mark) (both *mark, ended func()) {
+	later, earlier := *other, m
 	if other.Time.Before(m.Time) {
-		both = *m
+		later, earlier = *m, other
 	}
-	both.received = m.received
+	later.received = m.received
 	if other.received.Before(m.received) {
-		both.received = other.received
+		later.received = other.received
 	}
-	both.done = func() { m.done(); other.done() }
-	return &both
+	if m.ID == other.ID {
+		later.done = func() { m.done(); other.done() }
+		return &later, nil
+	}
+	return &later, earlier.done
 }
 
 // of are the open marks of an account, and the recent ones.
@@ -127,7 +141,7 @@ func (m *marks) waits(account string, known []*mark) bool {
 	return a != nil && slices.ContainsFunc(a.open, func(o *mark) bool { return !slices.Contains(known, o) })
 }
 
-// done ends marks. One that was joined by another meanwhile is not open any more; whoever joined it ends it.
+// done ends marks. One that was joined by another meanwhile is not open any more, and its message is done.
 func (m *marks) done(account string, ended []*mark) {
 	m.mu.Lock()
 	a := m.all[account]
