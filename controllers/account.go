@@ -144,14 +144,20 @@ func (r *AccountReconciler) forget(account string) {
 	r.Record.Forget(account)
 }
 
+// enterFor bounds entering an account: assuming its role and listing its regions. One that does not answer keeps the others
+// waiting no longer; the regions that were read last stand in.
+const enterFor = 10 * time.Second
+
 // pass enters the account, has what is due done, and writes what came of it.
 func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWSOrganization) (ctrl.Result, error) {
 	ctx, requests := cloud.CountRequests(ctx)
 	defer func() { r.Record.Pass(requests.Load()) }()
 	session, err := r.enter(ctx, org, w.account)
 	call := r.mustCall(w, org)
+	entering, entered := context.WithTimeout(ctx, enterFor)
+	defer entered()
 	if err == nil && call {
-		if err = session.Reach(ctx); err == nil {
+		if err = session.Reach(entering); err == nil {
 			w.memory.entry, err = r.Entry(org, w.account.Name, w.account.Spec.Roles)
 		}
 	}
@@ -163,7 +169,7 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	}
 	w.memory.entered(w.account, w.now)
 	if w.enabled = w.account.Status.Regions; call {
-		w.enabled, w.regionsErr = r.regions(ctx, session, w, org)
+		w.enabled, w.regionsErr = r.regions(entering, session, w, org)
 	}
 	if w.regionsErr != nil && stopped(ctx) {
 		return ctrl.Result{}, nil

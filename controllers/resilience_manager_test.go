@@ -264,7 +264,14 @@ func TestAManagerOutlivesAStormAndLeavesNothingBehind(t *testing.T) {
 	}
 	s.rage(30, 10, 50)
 	stop := c.run(s)
-	c.await("everything is hit, often", func() bool { h := s.hits(); return h[0] > n && h[1] > n/10 && h[2] > n })
+	looks := 0
+	c.await("everything is hit, often", func() bool {
+		if looks++; looks%20 == 0 {
+			c.askAll(ids, fmt.Sprint("more of the storm, ", looks)) // what failed would be due again only after minutes
+		}
+		h := s.hits()
+		return h[0] > n && h[1] > n/10 && h[2] > n
+	})
 
 	s.rage(0, 0, 100)
 	before := s.hits()[2]

@@ -105,11 +105,9 @@ func (t task) events(ctx context.Context, r *result) error {
 		}
 	}()
 	w := &waiting{sent: map[string]map[string]time.Time{}}
-	statuses, err := b.watch(ctx, w)
-	if err != nil {
+	if err := b.watch(ctx, w); err != nil {
 		return err
 	}
-	defer statuses.Stop()
 	// The sweep is under way when it asks for more than sessions and regions.
 	for b.stage.Total().Calls < int64(10*b.Concurrent) {
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
@@ -134,27 +132,41 @@ func (t task) events(ctx context.Context, r *result) error {
 }
 
 // watch has every change of an account seen.
-func (b *bench) watch(ctx context.Context, w *waiting) (watch.Interface, error) {
+func (b *bench) watch(ctx context.Context, w *waiting) error {
 	cfg, err := b.restConfig()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c, err := client.NewWithWatch(cfg, client.Options{Scheme: b.client.Scheme()})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	statuses, err := c.Watch(ctx, &v1alpha1.AWSAccountList{})
+	begin := func() (watch.Interface, error) {
+		statuses, err := c.Watch(ctx, &v1alpha1.AWSAccountList{})
+		if err != nil {
+			return nil, fmt.Errorf("watching accounts: %w", err)
+		}
+		return statuses, nil
+	}
+	statuses, err := begin()
 	if err != nil {
-		return nil, fmt.Errorf("watching accounts: %w", err)
+		return err
 	}
-	go func() { // ends when the watch is stopped
-		for e := range statuses.ResultChan() {
-			if a, ok := e.Object.(*v1alpha1.AWSAccount); ok && e.Type == watch.Modified {
-				w.see(a)
+	go func() { // ends with ctx
+		for err == nil {
+			for e := range statuses.ResultChan() {
+				if a, ok := e.Object.(*v1alpha1.AWSAccount); ok {
+					w.see(a)
+				}
 			}
+			// The API server ends the watch of whoever does not keep up. A new one begins with every account as it is.
+			if ctx.Err() != nil {
+				return
+			}
+			statuses, err = begin()
 		}
 	}()
-	return statuses, nil
+	return nil
 }
 
 // sum writes down how long the drifts took.
