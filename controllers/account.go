@@ -132,6 +132,7 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 func (r *AccountReconciler) rest(ctx context.Context, w world, status func(a *v1alpha1.AWSAccount, now time.Time) v1alpha1.AWSAccountStatus) (ctrl.Result, error) {
 	r.Engine.Release(w.account.Name)
 	w.memory = newMemory()
+	w.memory.anew = w.now // the status may still have its rows
 	w.handled = w.open
 	return r.finish(ctx, w, time.Time{}, func(w world) v1alpha1.AWSAccountStatus { return status(w.account, w.now) })
 }

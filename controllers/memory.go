@@ -96,7 +96,7 @@ type memory struct {
 	requests map[string]request
 	// unreachable counts the failed tries in a row to enter the account, unread those to list its regions.
 	unreachable, unread int
-	// anew is since when every check is to be looked at again, because the account could not be entered before. behind is since
+	// anew is since when every check is to be looked at again, because the account was not or could not be entered. behind is since
 	// when something is due that no event tells of and that was put off. Zero: nothing is.
 	anew, behind time.Time
 	// entry is how the account was last entered: roles and external id. Zero before that.

@@ -169,6 +169,23 @@ func TestAnAccountThatIsNotWorkedOnEndsItsEvents(t *testing.T) {
 	}
 }
 
+func TestWhatHappenedWhileThereWasNoOrganizationIsFoundOnceThereIs(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), anAccount(member), encryptionBaseline(v1alpha1.ModeAudit))
+	c.pass(member)
+	c.later(time.Minute)
+	if err := c.Delete(c.ctx, organization()); err != nil {
+		t.Fatal(err)
+	}
+	c.off[member+" "+ireland] = true
+	c.accounts.hear(member, &mark{Event: c.offEvent(), received: c.now, done: func() {}})
+	c.pass(member)
+	c.later(time.Minute)
+	c.create(organization())
+	c.pass(member)
+	c.state(member, "Drifted 1/2")
+}
+
 func TestAnEventIsLookedIntoAndNothingElse(t *testing.T) {
 	c := newCluster(t)
 	c.create(organization(), anAccount(member), encryptionBaseline(v1alpha1.ModeAudit))
