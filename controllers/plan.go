@@ -198,12 +198,12 @@ func (w world) isDenied(region string) bool {
 }
 
 func (w world) task(r *row, b control.Bound, region string) engine.Task {
-	id := checkID{Baseline: r.key(), Control: b.ID, Region: region}
+	id, looks := checkID{Baseline: r.key(), Control: b.ID, Region: region}, w.memory.looks
 	return engine.Task{
 		Control: b, Baseline: r.key(), Region: region, Regions: r.open,
 		Every: r.spec.ObserveEvery(b.PerResource), Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
 		Hold:  w.hold(r.spec, b),
-		Looks: func(drift string) int { return w.memory.looks[changedResource{id, drift}] },
+		Looks: func(drift string) int { return looks[changedResource{id, drift}] },
 	}
 }
 
@@ -252,9 +252,17 @@ func (r *row) covering() string {
 	return hex.EncodeToString(sum[:])[:12]
 }
 
+// size is the number of checks.
+func (p plan) size() (n int) {
+	for i := range p.rows {
+		n += len(p.rows[i].checks)
+	}
+	return n
+}
+
 // all are the checks of the plan.
 func (p plan) all() []checkID {
-	var all []checkID
+	all := make([]checkID, 0, p.size())
 	for _, r := range p.rows {
 		for _, c := range r.checks {
 			all = append(all, c.id)
@@ -288,7 +296,7 @@ func (w world) putOff(p *plan) {
 // due are the tasks to run now, in list order. What events tell of mostly goes first and alone, so that nobody waits for a
 // sweep to end.
 func (p plan) due(w world) []engine.Task {
-	var all, marked []engine.Task
+	all, marked := make([]engine.Task, 0, p.size()), []engine.Task(nil)
 	for _, r := range p.rows {
 		for _, c := range r.checks {
 			if !c.due.After(w.now) {

@@ -11,7 +11,7 @@ func TestSharedAnswersAreReadAnewOncePerToken(t *testing.T) {
 	m, reads := NewSharedMemo(time.Now), 0
 	read := func() {
 		t.Helper()
-		if _, _, err := m.get(context.Background(), memoKey{"guardduty.members", "222233334444", "eu-central-1"}, SharedMaxAge, func(context.Context) (any, time.Time, error) {
+		if _, _, err := m.get(context.Background(), memoKey{"guardduty.members", "222233334444", "eu-central-1"}, asks{age: SharedMaxAge}, func(context.Context) (any, time.Time, error) {
 			reads++
 			return reads, time.Time{}, nil
 		}); err != nil {
@@ -45,7 +45,7 @@ func TestSharedAnswersThatNobodyAsksForAreDropped(t *testing.T) {
 	m := NewSharedMemo(func() time.Time { return now })
 	for i := range 100 {
 		k := memoKey{"guardduty.members", "222233334444", strconv.Itoa(i)}
-		if _, _, err := m.get(context.Background(), k, SharedMaxAge, func(context.Context) (any, time.Time, error) { return i, time.Time{}, nil }); err != nil {
+		if _, _, err := m.get(context.Background(), k, asks{age: SharedMaxAge}, func(context.Context) (any, time.Time, error) { return i, time.Time{}, nil }); err != nil {
 			t.Fatal(err)
 		}
 		now = now.Add(time.Minute)

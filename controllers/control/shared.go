@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,8 @@ const (
 	// sharedKept is when an answer is dropped that nobody has asked for since.
 	sharedKept = time.Hour
 	// sharedTimeout bounds one shared read: it serves many passes and is not bound to the one that happened to ask first.
-	sharedTimeout = time.Minute
+	// A hundred pages of members take half a minute from afar.
+	sharedTimeout = 5 * time.Minute
 )
 
 // From is the answer and when it was read. The target remembers the oldest it was given.
@@ -45,12 +47,16 @@ func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
 		v, err := s.Do(ctx, admin)
 		return v, t.Now, err
 	}
-	v, at, err := t.shared.get(ctx, memoKey{s.Key, admin.Account, t.Region}, t.sharedAge(), func(ctx context.Context) (any, time.Time, error) {
+	asker := asks{age: t.sharedAge(), patience: t.Patience}
+	v, at, err := t.shared.get(ctx, memoKey{s.Key, admin.Account, t.Region}, asker, func(ctx context.Context) (any, time.Time, error) {
 		own := *admin
-		own.facts = &factAge{}
+		own.facts, own.Patience = &factAge{}, 0
 		v, err := s.Do(ctx, &own)
 		return v, own.FactsFrom(), err
 	})
+	if errors.Is(err, errLate) {
+		t.facts.hurry()
+	}
 	if err != nil {
 		return zero, at, err
 	}
@@ -59,11 +65,38 @@ func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
 	return typed, at, err
 }
 
-// factAge is the time of the oldest answer of a Shared read that a target was given. Its methods take a nil one.
+// errLate says that an answer that many accounts share was still under way. Nobody waits for it with an account in hand: it
+// is there when the account is looked at next.
+var errLate = errors.New("an answer that many accounts share is under way")
+
+// factAge is the time of the oldest answer of a Shared read that a target was given, and whether one came too late. Its
+// methods take a nil one.
 type factAge struct {
 	mu     sync.Mutex
 	oldest time.Time
+	late   bool
 }
+
+func (f *factAge) hurry() {
+	if f != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.late = true
+	}
+}
+
+func (f *factAge) isLate() bool {
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.late
+}
+
+// Late says whether an answer that others share was still under way when the target's Patience was over: then whatever was
+// observed says nothing.
+func (t *Target) Late() bool { return t.facts.isLate() }
 
 func (f *factAge) from(at time.Time) {
 	if f == nil || at.IsZero() {
@@ -177,13 +210,16 @@ func (m *SharedMemo) forget(which func(memoKey) bool) {
 	}
 }
 
+// asks is how old an answer may be, and how long it is waited for; zero: until it is there.
+type asks struct{ age, patience time.Duration }
+
 // read makes a shared read and says since when the oldest answer stands that it rests on; zero: it rests on none.
 type read func(context.Context) (any, time.Time, error)
 
-func (m *SharedMemo) get(ctx context.Context, k memoKey, age time.Duration, do read) (any, time.Time, error) {
+func (m *SharedMemo) get(ctx context.Context, k memoKey, a asks, do read) (any, time.Time, error) {
 	m.mu.Lock()
 	e := m.entries[k]
-	if now := m.clock(); e == nil || e.forgotten || !e.at.IsZero() && now.Sub(e.at) > age {
+	if now := m.clock(); e == nil || e.forgotten || !e.at.IsZero() && now.Sub(e.at) > a.age {
 		m.dropOld(now)
 		e = &sharedEntry{done: make(chan struct{}), before: e}
 		m.entries[k] = e
@@ -191,9 +227,17 @@ func (m *SharedMemo) get(ctx context.Context, k memoKey, age time.Duration, do r
 	}
 	m.mu.Unlock()
 	defer waits(ctx)()
+	var over <-chan time.Time
+	if a.patience > 0 {
+		timer := time.NewTimer(a.patience)
+		defer timer.Stop()
+		over = timer.C
+	}
 	select {
 	case <-e.done:
 		return e.value, e.at, e.err
+	case <-over:
+		return nil, time.Time{}, errLate
 	case <-ctx.Done():
 		return nil, time.Time{}, ctx.Err()
 	}

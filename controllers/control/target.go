@@ -52,6 +52,9 @@ type Target struct {
 	Verifying bool
 	// SharedAge is how old an answer of a Shared read may be; zero, and anything longer, stands for SharedMaxAge.
 	SharedAge time.Duration
+	// Patience is how long it is waited for the answer of a Shared read that is under way; zero: until it is there. What was not
+	// waited for makes the observation Late.
+	Patience time.Duration
 
 	connector Connector
 	actions   []string
@@ -147,6 +150,9 @@ func (r Read[T]) From(ctx context.Context, t *Target) (T, error) {
 		e.value, e.err = r.Do(WithPurpose(t.memo.ctx, purposeOf(r.Key)), limited)
 	})
 	t.facts.from(e.facts.at())
+	if e.facts.isLate() {
+		t.facts.hurry()
+	}
 	if err := ctx.Err(); err != nil {
 		var zero T
 		return zero, err

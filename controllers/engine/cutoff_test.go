@@ -109,11 +109,13 @@ func TestChecksGoOnForAsLongAsAWSKeepsAnswering(t *testing.T) {
 	}
 }
 
-// The pages of five thousand members take longer than a pass is given, and everybody waits for them.
-func TestAPassWaitsForAReadThatAccountsShare(t *testing.T) {
+// The pages of five thousand members take longer than a pass is given. No account waits for them: what needs them is skipped
+// until they are there, and never read as compliant. One read serves all.
+func TestAPassDoesNotWaitForAReadThatAccountsShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLake(t, Limits{})
+		l, reads := newLake(t, Limits{}), 0
 		shared := control.Shared[int]{Key: "guardduty.members", Service: "guardduty", Do: func(context.Context, *control.Target) (int, error) {
+			reads++
 			time.Sleep(45 * time.Second)
 			return 1, nil
 		}}
@@ -123,7 +125,12 @@ func TestAPassWaitsForAReadThatAccountsShare(t *testing.T) {
 				return nil, err
 			}
 		}), ireland)
-		compare(t, "findings", []string{}, reasons(l.run(member, task)))
+		began := time.Now()
+		compare(t, "findings while it is read", []string{"eu-west-1 skipped"}, reasons(l.run(member, task)))
+		compare(t, "how long the pass waited", sharedPatience, time.Since(began))
+		time.Sleep(45 * time.Second)
+		compare(t, "findings once it was read", []string{}, reasons(l.run(member, task)))
+		compare(t, "reads", 1, reads)
 	})
 }
 

@@ -186,12 +186,17 @@ type run struct {
 	results []Result
 }
 
+// sharedPatience is how long a check waits for an answer that many accounts share. Listing thousands of members takes half a
+// minute, in which the other accounts would wait for no reason.
+const sharedPatience = 2 * time.Second
+
 // target is what a control may see of the account. memo is nil where every read is to be made afresh.
 func (r *run) target(t Task, c control.Connector, actions []string, memo *control.Memo, verifying bool) *control.Target {
 	now := r.clock()
 	return control.NewTarget(control.Target{
 		Account: r.Account, Partition: r.Partition, Region: t.awsRegion(r.Partition), Regions: t.Regions,
 		Facts: r.Facts, Now: now, Verifying: verifying, SharedAge: t.sharedAge(now),
+		Patience: sharedPatience,
 	}, c, actions, memo, r.shared)
 }
 

@@ -32,11 +32,14 @@ func (r *run) observeAll(ctx context.Context) {
 }
 
 // observe looks once. An error becomes a finding for the whole check; so does a panic. What was cut short because the
-// manager is to stop says nothing: it is skipped. What was cut off because AWS does not get on with it is unknown.
+// manager is to stop, or for want of an answer that others share and that is under way, says nothing: it is skipped. What was cut off because AWS does not get on with it is unknown.
 func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying bool) Result {
 	res := Result{Task: t, At: r.clock()}
 	target := r.target(t, r.Reader, t.Control.Reads, memo, verifying)
 	found, err := r.look(ctx, t, target)
+	if target.Late() {
+		return Result{Task: t, Skipped: true}
+	}
 	for _, f := range found {
 		res.Findings = append(res.Findings, t.judge(f))
 	}
