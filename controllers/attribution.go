@@ -16,10 +16,16 @@ func (w world) marked(c *check) bool {
 	return slices.ContainsFunc(w.open, func(m *mark) bool { return m.concerns(w.account.Name, c.task.Control.Meta, c.id.Region) })
 }
 
-// settledBy is since when an answer that accounts share must have been read at least to show what the recent events tell of:
-// the first, read as they came, may have been too soon. Zero: any will do.
+// settledBy is since when an answer that accounts share must have been read at least to show what events tell of: since they
+// came, and for the second look a while later, as what was read when they came may have been read too soon. Zero: any will
+// do. The answers of the other accounts stay good: an event in one must not make all of them be read anew.
 func (w world) settledBy(c *check) time.Time {
 	var since time.Time
+	for _, m := range w.open {
+		if m.received.After(since) && m.concerns(w.account.Name, c.task.Control.Meta, c.id.Region) {
+			since = m.received
+		}
+	}
 	for _, m := range w.recent {
 		at := m.received.Add(settleAfter / 2)
 		if at.After(since) && !at.After(w.now) && m.concerns(w.account.Name, c.task.Control.Meta, c.id.Region) {
@@ -89,9 +95,9 @@ const clockSkew = 2 * time.Minute
 // was last observed and that names the resource, or no resource at all. before is the row as it stood, nil when it is new.
 func (m *merge) attribute(d *v1alpha1.DriftRow, before *v1alpha1.DriftRow, c *check) {
 	stood := before != nil && before.Observed == d.Observed
-	if before != nil {
+	if stood {
 		d.By, d.Event, d.EventTime = before.By, before.Event, before.EventTime
-		if stood && d.Event != "" {
+		if d.Event != "" {
 			return
 		}
 	}

@@ -198,6 +198,7 @@ func (r *EventReceiver) judges(e *cloud.Event, role string) bool {
 	case e.Through != "":
 		return false // a service did it for a call that has an event of its own, and a request id
 	case e.Time.Before(r.Own.OwnSince()), r.Clock().Sub(e.Time) > forgottenAfter:
+		r.Record.UnjudgedUseOfRole()
 		return false
 	case e.ReadOnly && role == roleAudit && !r.Own.ReadsKnown():
 		return false
@@ -250,7 +251,6 @@ func (r *EventReceiver) mayBeOwnRole(arn string) bool {
 // hear marks an account and queues it.
 func (r *AccountReconciler) hear(account string, m *mark) {
 	r.begin()
-	r.Engine.Forget(m.Source, m.Region)
 	r.marks.add(account, m)
 	r.urgency.ask(byEvent, account)
 }

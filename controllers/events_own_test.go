@@ -40,7 +40,8 @@ func TestWhichCallsByPlumblinesRolesAreJudged(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			e := event
 			c.change(&e)
-			r := &EventReceiver{Own: c.known, Clock: func() time.Time { return now }}
+			record, _ := newRecorder()
+			r := &EventReceiver{Own: c.known, Record: record, Clock: func() time.Time { return now }}
 			same(t, "judged", c.judged, r.judges(&e, c.role))
 		})
 	}

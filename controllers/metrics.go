@@ -16,6 +16,7 @@ type metrics struct {
 	events       *prometheus.CounterVec
 	eventSeconds prometheus.Histogram
 	roleUses     prometheus.Counter
+	unjudged     prometheus.Counter
 	oldestLooked prometheus.GaugeFunc
 }
 
@@ -62,11 +63,15 @@ func newMetrics(registry prometheus.Registerer, oldestAge func() float64) metric
 			Name: "plumbline_unexpected_role_uses_total", Help: "Calls by Plumbline's roles, as CloudTrail tells of them, that this manager did not make.",
 		}),
 	}
+	m.unjudged = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "plumbline_unjudged_role_uses_total",
+		Help: "Calls by Plumbline's roles that came too late, or from before this manager led, to say whether it made them.",
+	})
 	m.oldestLooked = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "plumbline_oldest_observation_age_seconds",
 		Help: "Age of the last observation of the account that was looked at longest ago; for one never looked at, since it is known.",
 	}, oldestAge)
 	registry.MustRegister(m.checks, m.outcomes, m.durations, m.changes, m.calls, m.requests, m.passes, m.accounts, m.stale,
-		m.events, m.eventSeconds, m.roleUses, m.oldestLooked)
+		m.events, m.eventSeconds, m.roleUses, m.unjudged, m.oldestLooked)
 	return m
 }

@@ -64,6 +64,9 @@ func (r *Record) Messages(outcome string, n int) {
 	r.metrics.events.WithLabelValues(outcome).Add(float64(n))
 }
 
+// UnjudgedUseOfRole counts a call by one of Plumbline's roles of which nobody can say any more whose it was.
+func (r *Record) UnjudgedUseOfRole() { r.metrics.unjudged.Inc() }
+
 // UnexpectedUseOfRole raises the alarm: one of Plumbline's roles was used, and not by this manager.
 func (r *Record) UnexpectedUseOfRole(a *v1alpha1.AWSAccount, e *cloud.Event) {
 	r.metrics.roleUses.Inc()

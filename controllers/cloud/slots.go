@@ -6,6 +6,8 @@ import (
 
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
 // A call under way costs about 100 KB: its goroutine's stack, the SDK's middleware, buffers. Sweeping thousands of accounts
@@ -41,6 +43,7 @@ func (s *slots) of(region string) (here, all *semaphore.Weighted) {
 // take waits for a slot and returns what gives it back.
 func (s *slots) take(ctx context.Context, region string) (give func(), err error) {
 	here, all := s.of(region)
+	defer control.Waits(ctx)()
 	if err := here.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
@@ -121,6 +124,7 @@ func idle(ctx context.Context, wait func() error) error {
 		return wait()
 	}
 	s.lend()
+	defer control.Waits(ctx)()
 	if err := wait(); err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ type Progress struct{ answers, waiting atomic.Int64 }
 // Answers is the number of answers of AWS so far.
 func (p *Progress) Answers() int64 { return p.answers.Load() }
 
-// Waits says whether somebody waits for a read that accounts share. It is made for another pass, and is bounded by itself.
+// Waits says whether something waits for its turn.
 func (p *Progress) Waits() bool { return p.waiting.Load() > 0 }
 
 type progressKey struct{}
@@ -30,8 +30,9 @@ func Answered(ctx context.Context) {
 	}
 }
 
-// waits notes that a shared read is waited for, until what it returns is called.
-func waits(ctx context.Context) (ended func()) {
+// Waits notes that what is done under the context waits for its turn, until what it returns is called: for a read that
+// accounts share, a rate limit of Plumbline's own, or its turn among the calls under way. That is no fault of AWS's.
+func Waits(ctx context.Context) (ended func()) {
 	p, ok := ctx.Value(progressKey{}).(*Progress)
 	if !ok {
 		return func() {}

@@ -4,7 +4,11 @@ import (
 	"context"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestSharedAnswersAreReadAnewOncePerToken(t *testing.T) {
@@ -55,4 +59,37 @@ func TestSharedAnswersThatNobodyAsksForAreDropped(t *testing.T) {
 	if n := len(m.entries); n > 61 {
 		t.Errorf("%d answers of the last 100 minutes are kept", n)
 	}
+}
+
+// Whoever needs a newer answer waits for it; the others go on with the one that is there.
+func TestAnAccountThatNeedsANewerAnswerKeepsNoOtherFromTheOneThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, reads := NewSharedMemo(time.Now), 0
+		ask := func(a asks) any {
+			v, _, err := m.get(t.Context(), memoKey{"guardduty.members", "222233334444", "eu-central-1"}, a, func(context.Context) (any, time.Time, error) {
+				reads++
+				n := reads
+				time.Sleep(30 * time.Second)
+				return n, time.Time{}, nil
+			})
+			if err != nil {
+				return err
+			}
+			return v
+		}
+		whichever, newer := asks{age: SharedMaxAge, patience: time.Second}, asks{age: time.Nanosecond, patience: time.Second}
+		results := []any{ask(whichever)}
+		time.Sleep(time.Minute)
+		results = append(results, ask(whichever), ask(newer), ask(whichever))
+		time.Sleep(10 * time.Second)
+		results = append(results, ask(newer), ask(whichever))
+		time.Sleep(time.Minute)
+		results = append(results, ask(whichever))
+		if diff := cmp.Diff([]any{errLate, 1, errLate, 1, errLate, 1, 3}, results, cmpopts.EquateErrors()); diff != "" {
+			t.Errorf("answers (-want +got):\n%s", diff)
+		}
+		if reads != 3 {
+			t.Errorf("%d reads, want the first and two newer ones", reads)
+		}
+	})
 }

@@ -153,6 +153,9 @@ type sharedEntry struct {
 	done chan struct{}
 	// before is a read of the same that must end first; nil: none.
 	before *sharedEntry
+	// last is the answer that was there when the read was asked for; nil: none. It serves, while the read is under way, whoever
+	// does not need a newer one: an account in which something changes all the time must not keep the others from theirs.
+	last *sharedEntry
 	// at is when the read began, or when the oldest answer was read that it rests on. Zero: it has not begun.
 	at time.Time
 	// forgotten is true when it is of no use any more to who asks from now on.
@@ -168,6 +171,17 @@ func (e *sharedEntry) ended() bool {
 	default:
 		return false
 	}
+}
+
+// answer is the answer that there is: its own, or that of before. The memo's lock is held.
+func (e *sharedEntry) answer() *sharedEntry {
+	switch {
+	case e == nil:
+		return nil
+	case e.ended() && e.err == nil:
+		return e
+	}
+	return e.last
 }
 
 // NewSharedMemo makes an empty memo. clock is time.Now except in tests.
@@ -207,6 +221,9 @@ func (m *SharedMemo) forget(which func(memoKey) bool) {
 		if which(k) && !e.at.IsZero() {
 			e.forgotten = true
 		}
+		if which(k) && e.last != nil {
+			e.last.forgotten = true
+		}
 	}
 }
 
@@ -217,16 +234,8 @@ type asks struct{ age, patience time.Duration }
 type read func(context.Context) (any, time.Time, error)
 
 func (m *SharedMemo) get(ctx context.Context, k memoKey, a asks, do read) (any, time.Time, error) {
-	m.mu.Lock()
-	e := m.entries[k]
-	if now := m.clock(); e == nil || e.forgotten || !e.at.IsZero() && now.Sub(e.at) > a.age {
-		m.dropOld(now)
-		e = &sharedEntry{done: make(chan struct{}), before: e}
-		m.entries[k] = e
-		go m.fill(context.WithoutCancel(ctx), k, e, do)
-	}
-	m.mu.Unlock()
-	defer waits(ctx)()
+	e := m.entry(ctx, k, a, do)
+	defer Waits(ctx)()
 	var over <-chan time.Time
 	if a.patience > 0 {
 		timer := time.NewTimer(a.patience)
@@ -241,6 +250,23 @@ func (m *SharedMemo) get(ctx context.Context, k memoKey, a asks, do read) (any, 
 	case <-ctx.Done():
 		return nil, time.Time{}, ctx.Err()
 	}
+}
+
+// entry is the read whose answer will do, begun where there is none.
+func (m *SharedMemo) entry(ctx context.Context, k memoKey, a asks, do read) *sharedEntry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, now := m.entries[k], m.clock()
+	if e == nil || e.forgotten || !e.at.IsZero() && now.Sub(e.at) > a.age {
+		m.dropOld(now)
+		e = &sharedEntry{done: make(chan struct{}), before: e, last: e.answer()}
+		m.entries[k] = e
+		go m.fill(context.WithoutCancel(ctx), k, e, do)
+	}
+	if last := e.last; !e.ended() && last != nil && !last.forgotten && now.Sub(last.at) <= a.age {
+		return last // somebody needs a newer one, which is under way
+	}
+	return e
 }
 
 // dropOld drops what nobody will be given any more. The lock is held.
@@ -271,6 +297,9 @@ func (m *SharedMemo) fill(ctx context.Context, k memoKey, e *sharedEntry, do rea
 	}
 	if err != nil && m.entries[k] == e {
 		delete(m.entries, k)
+	}
+	if err == nil {
+		e.last = nil
 	}
 	close(e.done)
 }

@@ -167,10 +167,6 @@ func (e *Engine) Renew(account, token string) time.Time {
 	return e.shared.Renew(token)
 }
 
-// Forget has what accounts share about a service in a region (empty: in all) read anew by whoever asks next: something has
-// changed there, and an answer of before will not do. service is as CloudTrail names it: guardduty.
-func (e *Engine) Forget(service, region string) { e.shared.Forget(service, region) }
-
 // Release gives an account's place among those that are changed back, for an account that is no longer worked on.
 func (e *Engine) Release(account string) { e.places.release(account) }
 

@@ -37,9 +37,9 @@ func TestACheckIsAsOldAsTheAnswerThatItShares(t *testing.T) {
 	compare(t, "another ten minutes later", dated{0, 10 * time.Minute, 1}, look(management, time.Hour))
 	compare(t, "one that is observed every 20 minutes", dated{10 * time.Minute, 0, 2}, look(management, 20*time.Minute))
 	l.pass(time.Second)
-	l.Forget("guardduty", frankfurt)
+	l.shared.Forget("guardduty", frankfurt)
 	compare(t, "after an event elsewhere", dated{10 * time.Minute, time.Second, 2}, look(member, time.Hour))
-	l.Forget("guardduty", ireland)
+	l.shared.Forget("guardduty", ireland)
 	compare(t, "after an event there", dated{10*time.Minute + time.Second, 0, 3}, look(member, time.Hour))
 	l.pass(time.Minute)
 	task.Since = l.now
