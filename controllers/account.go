@@ -226,6 +226,7 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	}
 	if w.askedAnew() {
 		clear(w.memory.denied)
+		r.Engine.Insist(account.Name)
 		r.Cloud.Forget(account.Name)
 	}
 	return w, org, nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -201,6 +202,27 @@ func TestAnEventIsLookedIntoAndNothingElse(t *testing.T) {
 	row := c.account(member).Status.Drift[0]
 	same(t, "the row", []string{"assumed-role/Admin/alice", "DisableEbsEncryptionByDefault"}, []string{row.By, row.Event})
 	same(t, "events ended", 1, done)
+}
+
+func TestARequestForTheAccountAndNoneForABaselineEndsAContest(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), anAccount(member), encryptionBaseline(v1alpha1.ModeEnforce))
+	contested := func() bool {
+		c.off[member+" "+ireland] = true
+		c.accounts.hear(member, &mark{Event: c.offEvent(), received: c.now, done: func() {}})
+		c.pass(member)
+		rows := c.account(member).Status.Drift
+		return len(rows) > 0 && rows[0].Reason == v1alpha1.RowContested
+	}
+	same(t, "four times", []bool{false, false, false, true}, []bool{contested(), contested(), contested(), contested()})
+	change(c, "organization", &v1alpha1.EncryptionBaseline{}, func(b *v1alpha1.EncryptionBaseline) {
+		metav1.SetMetaDataAnnotation(&b.ObjectMeta, v1alpha1.AnnotationReconcileRequestedAt, "now")
+	})
+	same(t, "after a request for the baseline", true, contested())
+	change(c, member, &v1alpha1.AWSAccount{}, func(a *v1alpha1.AWSAccount) {
+		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.AnnotationReconcileRequestedAt, "now")
+	})
+	same(t, "after one for the account", []bool{false, false, false, true}, []bool{contested(), contested(), contested(), contested()})
 }
 
 func TestEventsOfTheOrganizationHaveItReadAgain(t *testing.T) {

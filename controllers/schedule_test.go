@@ -181,6 +181,8 @@ func TestRetries(t *testing.T) {
 	settling := finding("", v1alpha1.RowSettling, false)
 	capped := finding("", v1alpha1.RowCapReached, false)
 	waiting := finding(control.Waiting, v1alpha1.RowWaiting, false)
+	contested := finding("", v1alpha1.RowContested, false)
+	contested.Again = time.Time{}.Add(8 * time.Minute)
 	for name, tc := range map[string]struct {
 		findings []engine.Judged
 		changed  bool
@@ -201,6 +203,7 @@ func TestRetries(t *testing.T) {
 		"no place":                                     {[]engine.Judged{capped}, false, 2, wait{4 * time.Minute, true}},
 		"no place for long":                            {[]engine.Judged{capped}, false, 9, wait{16 * time.Minute, true}},
 		"the soonest counts, whatever comes first":     {[]engine.Judged{unknown, settling, waiting}, true, 0, wait{2 * time.Second, false}},
+		"contested":                                    {[]engine.Judged{contested}, true, 7, wait{8 * time.Minute, false}},
 		"waiting, with nothing changed":                {[]engine.Judged{waiting}, false, 0, wait{time.Minute, true}},
 		"waiting for long":                             {[]engine.Judged{waiting}, false, 5, wait{32 * time.Minute, true}},
 		"waiting for a reason of the control's own":    {[]engine.Judged{finding(control.Waiting, "NoTrail", false)}, true, 0, wait{2 * time.Second, false}},
@@ -215,6 +218,48 @@ func TestRetries(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Somebody changes the flag back at once, and every event of it is heard.
+func TestWhatIsContestedIsDueByItselfWhenItsChangeIsMadeAgain(t *testing.T) {
+	s := newScene(t)
+	s.enabled = []string{ireland}
+	s.enforce()
+	s.spec().EBSVolumes, s.spec().RDSStorage = nil, nil
+	type step struct {
+		Changed       bool
+		Reason, Ready string
+		Attempts      int32
+		Next          time.Duration
+	}
+	told := func() step {
+		s.leave(flag, ireland, "a")
+		s.event(flag, ireland)
+		p := s.pass()
+		st := step{Changed: len(p.Changed) > 0, Ready: findCondition(s.account.Status.Conditions, v1alpha1.ConditionReady).Reason}
+		if rows := s.account.Status.Drift; len(rows) > 0 {
+			st.Reason, st.Attempts, st.Next = rows[0].Reason, rows[0].Attempts, p.Next
+		}
+		return st
+	}
+	changed := step{Changed: true, Ready: v1alpha1.ReasonSucceeded}
+	contested := func(next time.Duration) step {
+		return step{Reason: v1alpha1.RowContested, Ready: v1alpha1.ReasonSucceeded, Next: next}
+	}
+	for range 3 {
+		same(t, "one of the first three", changed, told())
+	}
+	same(t, "the fourth", contested(time.Minute), told())
+	s.later(45 * time.Second)
+	same(t, "at the next event", contested(15*time.Second), told())
+	s.later(15 * time.Second)
+	same(t, "without an event, when it is time", []string{flag + " " + ireland + " a"}, s.pass().Changed)
+	s.is("Compliant 1/1")
+	same(t, "changed back once more", contested(2*time.Minute), told())
+	s.restart()
+	s.engine.Insist(member) // a restart forgets the engine's memory, too
+	s.later(time.Minute)
+	same(t, "a minute after a restart", []string{flag + " " + ireland + " a"}, s.pass().Changed)
 }
 
 func TestAHoldThatEndsMakesItsDriftDueAtOnce(t *testing.T) {

@@ -26,7 +26,7 @@ type change struct {
 const restAfterCap = time.Minute
 
 // selectChanges picks the changes of this pass before the first is made: the first ones in list order up to the cap, and
-// none where too many other accounts have changes under way.
+// none where too many other accounts have changes under way. What is contested waits by itself and takes no place.
 func (r *run) selectChanges() []change {
 	var all []change
 	for i := range r.results {
@@ -35,8 +35,12 @@ func (r *run) selectChanges() []change {
 			continue
 		}
 		for k := range res.Findings {
-			if res.Findings[k].due {
-				all = append(all, change{res, &res.Findings[k]})
+			j := &res.Findings[k]
+			if j.due {
+				*j = r.unlessContested(res.Task, *j)
+			}
+			if j.due {
+				all = append(all, change{res, j})
 			}
 		}
 	}
@@ -130,6 +134,9 @@ func (r *run) makeChange(ctx context.Context, res *Result, j *Judged) {
 	// A refused write may still have been made in part; only a new look tells.
 	res.Changed++
 	r.shared.Forget(domainOf(b.ID), oneRegion(res.Region))
+	if err == nil {
+		r.contests.note(r.contestOf(res.Task, *j), r.clock())
+	}
 	*j = j.after(err)
 }
 

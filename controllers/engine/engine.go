@@ -74,6 +74,8 @@ type Engine struct {
 	shared *control.SharedMemo
 	places places
 	admins adminLocks
+	// contests bound how often what others change back is put right.
+	contests contests
 }
 
 // New makes an Engine. clock is time.Now except in tests.
@@ -81,7 +83,7 @@ func New(limits Limits, recorder Recorder, clock func() time.Time) *Engine {
 	limits = limits.Defaults()
 	return &Engine{
 		limits: limits, recorder: recorder, clock: clock, sleep: sleep, shared: control.NewSharedMemo(clock),
-		places: newPlaces(limits.AccountsAtOnce),
+		places: newPlaces(limits.AccountsAtOnce), contests: newContests(),
 	}
 }
 
@@ -167,8 +169,12 @@ func (e *Engine) Renew(account, token string) time.Time {
 	return e.shared.Renew(token)
 }
 
-// Release gives an account's place among those that are changed back, for an account that is no longer worked on.
-func (e *Engine) Release(account string) { e.places.release(account) }
+// Release gives an account's place among those that are changed back, and forgets who contests what in it, for an account
+// that is no longer worked on.
+func (e *Engine) Release(account string) {
+	e.places.release(account)
+	e.contests.forget(account)
+}
 
 // run is the state of one pass.
 type run struct {

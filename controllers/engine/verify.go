@@ -108,6 +108,6 @@ func (j Judged) seenAgain(before map[string]Judged) Judged {
 		// Departs since this pass looked first: the next pass puts it right.
 		return j.because(v1alpha1.RowWaiting, "waited for the changes of this pass; made in the next")
 	}
-	j.Failed, j.Looks = old.Failed, old.Looks
+	j.Failed, j.Looks, j.Again = old.Failed, old.Looks, old.Again
 	return j.because(old.Reason, old.Message)
 }
