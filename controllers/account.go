@@ -169,16 +169,20 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 		return r.unreachable(ctx, w, err)
 	}
 	w.memory.entered(w.account, w.now)
-	if w.enabled = w.account.Status.Regions; call {
+	if w.enabled = w.account.Status.Regions; call && !w.hurries() {
 		w.enabled, w.regionsErr = r.regions(entering, session, w, org)
 	}
 	if w.regionsErr != nil && stopped(ctx) {
 		return ctrl.Result{}, nil
 	}
 	p := makePlan(w)
+	tasks, onlyEvents := p.due(w)
+	if onlyEvents {
+		ctx = cloud.Urgent(ctx)
+	}
 	results := r.Engine.Run(ctx, engine.Pass{
 		Account: w.account.Name, Partition: org.Spec.PartitionOrDefault(), Facts: r.facts(w, org),
-		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: p.due(w),
+		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: tasks,
 		Yield: r.yields(w, &p),
 	})
 	w.found = w.unannounced(p, results)
@@ -187,14 +191,22 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	return r.finish(ctx, w, w.next(p), func(w world) v1alpha1.AWSAccountStatus { return w.status(p, results) })
 }
 
-// yields says what a pass gives way to: a sweep does to events that come meanwhile. Nothing else does: a person goes before
+// hurries says whether events are to be looked into in the regions as they were read last, without asking for them first.
+func (w world) hurries() bool {
+	ready := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReady)
+	return len(w.open) > 0 && w.eventsFirst() && len(w.account.Status.Regions) > 0 &&
+		ready != nil && ready.Reason != v1alpha1.ReasonRegionsUnreadable
+}
+
+// yields says what a pass gives way to: a sweep does to events that come meanwhile in the account, and to people and events
+// elsewhere that wait because all are busy with sweeps. Nothing else does: a person goes before
 // events, and what events tell of is begun in list order, so that whoever makes events of the first in the list all the time
 // would keep the last from ever being looked at.
 func (r *AccountReconciler) yields(w world, p *plan) func() bool {
 	if !w.eventsFirst() || len(p.handled(w)) < len(w.open) {
 		return nil
 	}
-	return func() bool { return r.marks.waits(w.account.Name, w.open) }
+	return func() bool { return r.marks.waits(w.account.Name, w.open) || r.urgency.presses() }
 }
 
 // stopped says whether the manager has been told to stop. What fails then says nothing of AWS.

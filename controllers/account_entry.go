@@ -81,7 +81,8 @@ func (r *AccountReconciler) mustCall(w world, org *v1alpha1.AWSOrganization) boo
 		return true
 	}
 	w.enabled = w.account.Status.Regions
-	return len(makePlan(w).due(w)) > 0
+	due, _ := makePlan(w).due(w)
+	return len(due) > 0
 }
 
 // unreachable writes that the account could not be entered, and tries again after a while that doubles up to 15 minutes.

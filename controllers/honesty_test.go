@@ -622,7 +622,8 @@ func TestACheckThatSharesAnOldAnswerIsNotDueAgainAtOnce(t *testing.T) {
 			w := s.world()
 			p := makePlan(w)
 			var results []engine.Result
-			for _, task := range p.due(w) {
+			due, _ := p.due(w)
+			for _, task := range due {
 				results = append(results, engine.Result{Task: task, At: w.now.Add(-15 * time.Minute), Age: 15 * time.Minute, Findings: tc.findings})
 			}
 			remember(w, &p, results)

@@ -294,8 +294,8 @@ func (w world) putOff(p *plan) {
 }
 
 // due are the tasks to run now, in list order. What events tell of mostly goes first and alone, so that nobody waits for a
-// sweep to end.
-func (p plan) due(w world) []engine.Task {
+// sweep to end; onlyEvents says so.
+func (p plan) due(w world) (tasks []engine.Task, onlyEvents bool) {
 	all, marked := make([]engine.Task, 0, p.size()), []engine.Task(nil)
 	for _, r := range p.rows {
 		for _, c := range r.checks {
@@ -308,9 +308,9 @@ func (p plan) due(w world) []engine.Task {
 		}
 	}
 	if len(marked) > 0 && w.eventsFirst() {
-		return marked
+		return marked, true
 	}
-	return all
+	return all, false
 }
 
 // next is when the plan must be looked at again; zero when never. What is due already, because the pass had no time for it,

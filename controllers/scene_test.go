@@ -248,7 +248,8 @@ func (s *scene) pass() passed {
 	s.changed = nil
 	var tasks []engine.Task
 	var skipped []engine.Result
-	for _, t := range p.due(w) {
+	due, _ := p.due(w)
+	for _, t := range due {
 		if s.skips != nil && s.skips(t.ID()) {
 			skipped = append(skipped, engine.Result{Task: t, Skipped: true})
 		} else {

@@ -59,11 +59,17 @@ type urgency struct {
 	all   map[string]waiting
 	// first counts, by sort, the late passes that go first and have not begun.
 	first [askers]int
+	// pressing is true while people or events have waited for a pass for a second.
+	pressing bool
 }
+
+// pressAfter is how long people and events wait for a pass before sweeps under way make room.
+const pressAfter = time.Second
 
 // waiting is an account that waits for a pass.
 type waiting struct {
-	by asker
+	by    asker
+	since time.Time
 	// late is when it has waited too long; first is true when it goes first for that.
 	late  time.Time
 	first bool
@@ -129,7 +135,7 @@ func (u *urgency) wait(account string, by asker, from time.Time) {
 		u.first[w.by]--
 		u.first[by]++
 	}
-	u.all[account] = waiting{by: by, late: from.Add(patience[by]), first: w.first}
+	u.all[account] = waiting{by: by, since: from, late: from.Add(patience[by]), first: w.first}
 }
 
 // begin says that the account's pass begins, and what asked for it.
@@ -150,7 +156,9 @@ func (u *urgency) hurry() {
 	defer u.mu.Unlock()
 	now := u.clock()
 	var late [askers][]string
+	u.pressing = false
 	for account, w := range u.all {
+		u.pressing = u.pressing || w.by != bySweep && now.Sub(w.since) > pressAfter
 		if !w.first && now.After(w.late) {
 			late[w.by] = append(late[w.by], account)
 		}
@@ -168,6 +176,13 @@ func (u *urgency) hurry() {
 		u.first[by] += len(accounts)
 		u.add(priorityLate, accounts...)
 	}
+}
+
+// presses says whether sweeps under way are to make room for people or events.
+func (u *urgency) presses() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.pressing
 }
 
 // add queues accounts. The lock is held. Before the controller has begun there is no queue, and it begins with every account.

@@ -128,3 +128,27 @@ func TestWhoIsNotDueByItselfIsNeverLate(t *testing.T) {
 	l.hurry()
 	same(t, "passes queued", 0, l.queue.Len())
 }
+
+func TestSweepsMakeRoomWhenPeopleOrEventsHaveWaited(t *testing.T) {
+	for name, tc := range map[string]struct {
+		by     asker
+		waited time.Duration
+		want   bool
+	}{
+		"an event that has just come":    {byEvent, 500 * time.Millisecond, false},
+		"an event that waits":            {byEvent, 1500 * time.Millisecond, true},
+		"a person who waits":             {byPerson, 1500 * time.Millisecond, true},
+		"a sweep, however long it waits": {bySweep, time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, 2)
+			l.ask(tc.by, "account")
+			l.now = l.now.Add(tc.waited)
+			l.hurry()
+			same(t, "room is to be made", tc.want, l.presses())
+			l.serve()
+			l.hurry()
+			same(t, "room is to be made once it was served", false, l.presses())
+		})
+	}
+}

@@ -56,12 +56,20 @@ func (s *slots) take(ctx context.Context, region string) (give func(), err error
 
 type slotKey struct{}
 
+type urgentKey struct{}
+
+// Urgent marks what is done under the context as more urgent than a sweep: its calls wait for no slot. They are few.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
+
 // calls lets a call begin when there is a slot for it: at its very begin, where what waits is still small.
 func (s *slots) calls(region string) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("PlumblineSlot", func(
 			ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
 		) (middleware.InitializeOutput, middleware.Metadata, error) {
+			if ctx.Value(urgentKey{}) != nil {
+				return next.HandleInitialize(ctx, in)
+			}
 			give, err := s.take(ctx, region)
 			if err != nil {
 				return middleware.InitializeOutput{}, middleware.Metadata{}, err
