@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -42,28 +39,6 @@ type bench struct {
 	memory memory
 	// stopped has the error with which the manager ended.
 	stopped chan error
-}
-
-// writes counts what is written to the API server.
-type writes struct{ status, other atomic.Int64 }
-
-func (w *writes) wrap(next http.RoundTripper) http.RoundTripper { return counting{w, next} }
-
-type counting struct {
-	writes *writes
-	next   http.RoundTripper
-}
-
-// RoundTrip counts a request and sends it.
-func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
-	switch {
-	case r.Method == http.MethodGet:
-	case strings.HasSuffix(r.URL.Path, "/status"):
-		c.writes.status.Add(1)
-	default:
-		c.writes.other.Add(1)
-	}
-	return c.next.RoundTrip(r)
 }
 
 // clock is the time by which the manager and the stand-in go.
