@@ -804,7 +804,8 @@ var _ = Describe("Twenty buckets of which one cannot be read", Ordered, Continue
 		Expect(c).To(And(HaveField("Reason", v1alpha1.RowReadFailed), HaveField("Unknown", map[string]int32{frankfurt: 1}), HaveField("Drifted", BeEmpty())))
 		Expect(c.Message).To(And(ContainSubstring("InternalError"), ContainSubstring("s3:GetEncryptionConfiguration as "+roleARN(security, auditRole)),
 			HaveSuffix("tried again by itself"), ContainSubstring("acme-12")))
-		Expect(s.s3Asked(ctx, mark, security)).To(HaveKeyWithValue(s3ReadRule+" acme-12", 3), "the SDK's three attempts")
+		// Up to five attempts, fewer where the failures in a row have the region's S3 left alone meanwhile.
+		Expect(s.s3Asked(ctx, mark, security)).To(HaveKeyWithValue(s3ReadRule+" acme-12", And(BeNumerically(">=", 3), BeNumerically("<=", 5))))
 		Expect(s.account(ctx, security).Status.State).To(Equal(v1alpha1.AccountUnknown))
 	})
 })
