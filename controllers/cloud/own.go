@@ -18,8 +18,8 @@ const (
 	// to a trail's bucket in five minutes on average ("How CloudTrail works").
 	rememberFor = time.Hour
 	// mostReads bounds the requests of audit sessions remembered in a generation, mostRequests all of them. 5,000 accounts
-	// take a quarter of a million an hour, and writes a few thousand.
-	mostReads    = 1_000_000
+	// take a quarter of a million an hour at the default intervals, and writes a few thousand. A million of them are 30 MB.
+	mostReads    = 300_000
 	mostRequests = mostReads + 250_000
 	// mostUnanswered bounds the attempts without an answer remembered in a generation.
 	mostUnanswered = 100_000
