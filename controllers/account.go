@@ -199,9 +199,9 @@ func (w world) hurries() bool {
 }
 
 // yields says what a pass gives way to: a sweep does to events that come meanwhile in the account, and to people and events
-// elsewhere that wait because all are busy with sweeps. Nothing else does: a person goes before
-// events, and what events tell of is begun in list order, so that whoever makes events of the first in the list all the time
-// would keep the last from ever being looked at.
+// elsewhere that wait because all are busy with sweeps. Nothing else does: a person goes before events, and what events tell
+// of is begun in list order, so that whoever makes events of the first in the list all the time would keep the last from ever
+// being looked at.
 func (r *AccountReconciler) yields(w world, p *plan) func() bool {
 	if !w.eventsFirst() || len(p.handled(w)) < len(w.open) {
 		return nil

@@ -81,8 +81,13 @@ func declaredEvents(kinds []control.Kind) map[string][]*control.Meta {
 func Wanted(kinds []control.Kind) func(source, name string) bool {
 	declared := declaredEvents(kinds)
 	return func(source, name string) bool {
-		return declared[source+":"+name] != nil || source == discoverySource && slices.Contains(DiscoveryEvents, name)
+		return declared[source+":"+name] != nil || ofDiscovery(source, name)
 	}
+}
+
+// ofDiscovery says whether the organization is read again after an event.
+func ofDiscovery(source, name string) bool {
+	return source == discoverySource && slices.Contains(DiscoveryEvents, name)
 }
 
 // Start receives until ctx ends.
@@ -131,7 +136,7 @@ func (r *EventReceiver) tasks(ctx context.Context, org *v1alpha1.AWSOrganization
 		return nil
 	}
 	var all []task
-	if e.Source == discoverySource && slices.Contains(DiscoveryEvents, e.Name) {
+	if ofDiscovery(e.Source, e.Name) {
 		all = append(all, task{event: e})
 	}
 	controls := r.declared[e.Source+":"+e.Name]

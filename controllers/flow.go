@@ -50,7 +50,6 @@ type Flow struct {
 	announced map[flowKey]time.Time
 	found     map[flowKey]time.Time
 	arrived   bool
-	broken    error
 	said      metav1.Condition
 }
 
@@ -110,10 +109,9 @@ func (f *Flow) watch(ctx context.Context, health func() (time.Time, error)) {
 func (f *Flow) settle(broken error) {
 	f.mu.Lock()
 	now := f.clock()
-	f.broken = broken
 	maps.DeleteFunc(f.announced, func(_ flowKey, at time.Time) bool { return now.Sub(at) > announcedFor })
 	maps.DeleteFunc(f.found, func(_ flowKey, at time.Time) bool { return now.Sub(at) > silentFor })
-	is := f.verdict(now)
+	is := f.verdict(now, broken)
 	changed := is != f.said
 	f.said = is
 	f.mu.Unlock()
@@ -129,12 +127,12 @@ func (f *Flow) condition() metav1.Condition {
 	return f.said
 }
 
-// verdict is the condition's status, reason and message. The lock is held.
-func (f *Flow) verdict(now time.Time) metav1.Condition {
+// verdict is the condition's status, reason and message; broken is why the queue cannot be read. The lock is held.
+func (f *Flow) verdict(now time.Time, broken error) metav1.Condition {
 	silent := f.silent(now)
 	switch {
-	case f.broken != nil:
-		_, message := control.Explain(f.broken)
+	case broken != nil:
+		_, message := control.Explain(broken)
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonQueueUnreadable, Message: "the event queue cannot be read: " + message}
 	case len(silent) > 0:
 		return metav1.Condition{

@@ -39,18 +39,13 @@ func staleRow(spec *v1alpha1.BaselineSpec, stored *v1alpha1.AccountBaseline, now
 	return oldest
 }
 
-// stale sets the condition from the rows as they are stored after the pass.
+// stale sets the condition from the rows as they are stored after the pass, one for each of the plan's and in their order.
 func (c conditions) stale(p plan, rows []v1alpha1.AccountBaseline) {
 	var oldest time.Time
 	var which string
 	for i := range p.rows {
-		for k := range rows {
-			if rows[k].Kind != p.rows[i].kind || rows[k].Name != p.rows[i].name {
-				continue
-			}
-			if at := staleRow(p.rows[i].spec, &rows[k], c.now); !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
-				oldest, which = at, p.rows[i].key()
-			}
+		if at := staleRow(p.rows[i].spec, &rows[i], c.now); !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+			oldest, which = at, p.rows[i].key()
 		}
 	}
 	c.only(!oldest.IsZero(), v1alpha1.ConditionStale, v1alpha1.ReasonNotObservedLately,

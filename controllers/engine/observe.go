@@ -31,8 +31,9 @@ func (r *run) observeAll(ctx context.Context) {
 	_ = g.Wait() // the functions return no errors
 }
 
-// observe looks once. An error becomes a finding for the whole check; so does a panic. What was cut short because the
-// manager is to stop, or for want of an answer that others share and that is under way, says nothing: it is skipped. What was cut off because AWS does not get on with it is unknown.
+// observe looks once. An error becomes a finding for the whole check; so does a panic. What was cut short because the manager
+// is to stop, or for want of an answer that others share and that is under way, says nothing: it is skipped. What was cut off
+// because AWS does not get on with it is unknown.
 func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying bool) Result {
 	res := Result{Task: t, At: r.clock()}
 	target := r.target(t, r.Reader, t.Control.Reads, memo, verifying)
