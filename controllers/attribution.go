@@ -47,7 +47,7 @@ func (p *plan) handled(w world) []*mark {
 }
 
 // asStored says whether a result counts what the status has of the check.
-func (w world) asStored(c *check, res engine.Result) bool {
+func (w world) asStored(c *check, res *engine.Result) bool {
 	e := findControl(w.memory.controls, c.id.Control, c.id.Baseline)
 	if e == nil {
 		return res.Tally() == engine.Tally{}
@@ -76,7 +76,7 @@ func (w world) swept(r *row, c *check) bool {
 }
 
 // departsMore says whether more departs than the status has, as far as that can be told.
-func (w world) departsMore(c *check, res engine.Result) bool {
+func (w world) departsMore(c *check, res *engine.Result) bool {
 	var before engine.Tally
 	if e := findControl(w.memory.controls, c.id.Control, c.id.Baseline); e != nil {
 		if isCut(e) {

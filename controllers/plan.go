@@ -79,7 +79,7 @@ func (r *row) key() string { return r.kind + "/" + r.name }
 // check is one check of a plan.
 type check struct {
 	id   checkID
-	task engine.Task
+	task *engine.Task
 	// known is true when it was observed at today's revision; at is when, looked is when it was looked at (later than at where
 	// what accounts share was read before), exceptions which were obeyed.
 	known      bool
@@ -197,9 +197,9 @@ func (w world) isDenied(region string) bool {
 	return ok && w.now.Sub(since) < deniedFor
 }
 
-func (w world) task(r *row, b control.Bound, region string) engine.Task {
+func (w world) task(r *row, b control.Bound, region string) *engine.Task {
 	id, looks := checkID{Baseline: r.key(), Control: b.ID, Region: region}, w.memory.looks
-	return engine.Task{
+	return &engine.Task{
 		Control: b, Baseline: r.key(), Region: region, Regions: r.open,
 		Every: r.spec.ObserveEvery(b.PerResource), Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
 		Hold:  w.hold(r.spec, b),
@@ -295,8 +295,8 @@ func (w world) putOff(p *plan) {
 
 // due are the tasks to run now, in list order. What events tell of mostly goes first and alone, so that nobody waits for a
 // sweep to end; onlyEvents says so.
-func (p plan) due(w world) (tasks []engine.Task, onlyEvents bool) {
-	all, marked := make([]engine.Task, 0, p.size()), []engine.Task(nil)
+func (p plan) due(w world) (tasks []*engine.Task, onlyEvents bool) {
+	var all, marked []*engine.Task
 	for _, r := range p.rows {
 		for _, c := range r.checks {
 			if !c.due.After(w.now) {

@@ -171,19 +171,39 @@ func (r *Record) Transitions(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWS
 		r.event(a, eventType, string(after.State), "Observe", stateNote(before, after))
 	}
 	was, is := drifted(before), drifted(after)
-	for _, id := range slices.Sorted(maps.Keys(is)) {
+	notes := map[string]string{}
+	for id, entry := range is {
 		if was[id] == nil {
-			r.event(a, corev1.EventTypeWarning, "ControlDrifted", id, id+" has drifted ("+is[id].Reason+"); see status.drift")
+			notes[id] = id + " has drifted (" + entry.Reason + ")"
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(was)) {
-		if is[id] == nil && settled(was[id], after) {
-			note := id + " has no drift any more"
-			if now := findControl(after.Controls, id, was[id].Baseline); now != nil && len(now.Excepted) > 0 {
-				note += "; what departs is excused"
-			}
-			r.event(a, corev1.EventTypeNormal, "ControlSettled", id, note)
+	r.ofControls(a, corev1.EventTypeWarning, "ControlDrifted", notes)
+	notes = map[string]string{}
+	for id, entry := range was {
+		if is[id] != nil || !settled(entry, after) {
+			continue
 		}
+		notes[id] = id + " has no drift any more"
+		if now := findControl(after.Controls, id, entry.Baseline); now != nil && len(now.Excepted) > 0 {
+			notes[id] += "; what departs is excused"
+		}
+	}
+	r.ofControls(a, corev1.EventTypeNormal, "ControlSettled", notes)
+}
+
+// oneByOne is up to how many controls have an event each. The first look at an account finds a dozen that have drifted, and
+// events for each in thousands of accounts would cost the API server more than the statuses do.
+const oneByOne = 3
+
+// ofControls writes an event of each control, or one that names them all where they are many.
+func (r *Record) ofControls(a *v1alpha1.AWSAccount, eventType, reason string, notes map[string]string) {
+	ids := slices.Sorted(maps.Keys(notes))
+	if len(ids) > oneByOne {
+		r.event(a, eventType, reason, "Observe", fmt.Sprintf("%d controls: %s", len(ids), strings.Join(ids, ", ")))
+		return
+	}
+	for _, id := range ids {
+		r.event(a, eventType, reason, id, notes[id])
 	}
 }
 

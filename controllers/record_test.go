@@ -88,6 +88,21 @@ func (s *scene) leave2(controlID, region string, resources ...string) {
 	s.leave(controlID, region, resources...)
 }
 
+func TestManyControlsThatDriftAtOnceAreOneEvent(t *testing.T) {
+	status := func(drifted ...string) *v1alpha1.AWSAccountStatus {
+		s := &v1alpha1.AWSAccountStatus{State: v1alpha1.AccountDrifted}
+		for _, id := range drifted {
+			s.Controls = append(s.Controls, v1alpha1.AccountControl{Control: id, Reason: v1alpha1.RowAudit, Drifted: map[string]int32{ireland: 1}})
+		}
+		return s
+	}
+	r, heard := newRecorder()
+	r.Transitions(accountWith(), status("a"), status("e", "d", "a", "c", "b"))
+	same(t, "four", []string{"Warning ControlDrifted 4 controls: b, c, d, e"}, heard())
+	r.Transitions(accountWith(), status("a"), status("a", "c", "b"))
+	same(t, "two", []string{"Warning ControlDrifted b has drifted (Audit)", "Warning ControlDrifted c has drifted (Audit)"}, heard())
+}
+
 func TestAnAccountThatGoesAwaySettlesNothing(t *testing.T) {
 	s := newScene(t)
 	s.leave(flag, ireland, "a")

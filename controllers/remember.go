@@ -52,9 +52,10 @@ func remember(w world, p *plan, results []engine.Result) {
 }
 
 // freshOf are the results that say something, by check.
-func freshOf(results []engine.Result) map[checkID]engine.Result {
-	fresh := map[checkID]engine.Result{}
-	for _, res := range results {
+func freshOf(results []engine.Result) map[checkID]*engine.Result {
+	fresh := make(map[checkID]*engine.Result, len(results))
+	for i := range results {
+		res := &results[i]
 		if !res.Skipped && !res.Denied {
 			fresh[res.ID()] = res
 		}
@@ -64,7 +65,7 @@ func freshOf(results []engine.Result) map[checkID]engine.Result {
 
 // result is a check's result in a pass that changed something or not.
 type result struct {
-	engine.Result
+	*engine.Result
 	changed bool
 }
 
@@ -97,7 +98,7 @@ func milliseconds(age time.Duration) int32 {
 	return int32(min((age+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
 }
 
-func (w world) rememberLooks(id checkID, res engine.Result) {
+func (w world) rememberLooks(id checkID, res *engine.Result) {
 	for r := range w.memory.looks {
 		if r.check == id {
 			delete(w.memory.looks, r)
@@ -118,7 +119,7 @@ type wait struct {
 }
 
 // retryAfter is the shortest wait that one of the findings asks for.
-func retryAfter(res engine.Result, changed bool, failures int) wait {
+func retryAfter(res *engine.Result, changed bool, failures int) wait {
 	var shortest wait
 	for _, j := range res.Findings {
 		one := retryOf(j, changed, failures)
@@ -172,7 +173,7 @@ func (p *plan) dropDenied(w world) {
 
 // suspect makes every check of a region due in which a service control policy refused one while others were not looked at:
 // only together do they tell whether the policy refuses the region. Once an hour at most.
-func (p *plan) suspect(w world, fresh map[checkID]engine.Result) {
+func (p *plan) suspect(w world, fresh map[checkID]*engine.Result) {
 	refused, unseen := map[string]bool{}, map[string]bool{}
 	p.each(func(_ *row, c *check) {
 		if res, looked := fresh[c.id]; !looked {

@@ -246,7 +246,7 @@ func (s *scene) pass() passed {
 	w := s.world()
 	p := makePlan(w)
 	s.changed = nil
-	var tasks []engine.Task
+	var tasks []*engine.Task
 	var skipped []engine.Result
 	due, _ := p.due(w)
 	for _, t := range due {

@@ -213,7 +213,7 @@ func TestRetries(t *testing.T) {
 		"an excused departure waits for its exception": {[]engine.Judged{{Excepted: "x", Finding: control.Finding{Reason: "Excepted"}}}, false, 0, wait{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := retryAfter(engine.Result{Findings: tc.findings}, tc.changed, tc.failures); got != tc.want {
+			if got := retryAfter(&engine.Result{Findings: tc.findings}, tc.changed, tc.failures); got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 		})

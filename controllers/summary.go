@@ -90,7 +90,7 @@ func lastObserved(prev *v1alpha1.AWSAccountStatus, p plan) *metav1.Time {
 // merge joins fresh results with what the stored status says of checks that were not looked at in this pass.
 type merge struct {
 	world
-	fresh   map[checkID]engine.Result
+	fresh   map[checkID]*engine.Result
 	entries map[[2]string]*v1alpha1.AccountControl
 	// before are the rows that stood; rows are those that stand now, and fallen those of checks that are to be looked at anew.
 	before       map[rowKey]v1alpha1.DriftRow

@@ -63,7 +63,7 @@ func rank(reason string) int {
 }
 
 // worst is the reason and the message of the finding that a reader should hear of first; nothing where all is well.
-func worst(res engine.Result) (reason, message string) {
+func worst(res *engine.Result) (reason, message string) {
 	na := res.Tally().State() == engine.NotApplicable
 	for _, j := range res.Findings {
 		if j.Outcome == control.NotApplicable && !na {
@@ -125,7 +125,7 @@ func (m *merge) put(c *check, t engine.Tally, reason, message string, failed boo
 }
 
 // note takes a fresh result in; a compliant one leaves no trace.
-func (m *merge) note(c *check, res engine.Result) engine.State {
+func (m *merge) note(c *check, res *engine.Result) engine.State {
 	t := res.Tally()
 	reason, message := worst(res)
 	m.put(c, t, reason, message, slices.ContainsFunc(res.Findings, func(j engine.Judged) bool { return j.Failed }))

@@ -39,7 +39,7 @@ func (m *merge) stored(c *check) []v1alpha1.DriftRow {
 }
 
 // freshRows are the rows of a departure: one per field, each since when it was first seen.
-func (m *merge) freshRows(c *check, res engine.Result, j engine.Judged) []v1alpha1.DriftRow {
+func (m *merge) freshRows(c *check, res *engine.Result, j engine.Judged) []v1alpha1.DriftRow {
 	var rows []v1alpha1.DriftRow
 	for _, f := range j.Fields {
 		d := v1alpha1.DriftRow{

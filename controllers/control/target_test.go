@@ -334,6 +334,34 @@ func TestAPanicInAGroupComesOutOfWait(t *testing.T) {
 	_ = g.Wait()
 }
 
+func TestEachCallsWithEveryNumberOnceAndPanicsAsTheFirst(t *testing.T) {
+	for _, atOnce := range []int{1, 3, 100} {
+		var calls [50]atomic.Int32
+		control.Each(atOnce, len(calls), func(i int) { calls[i].Add(1) })
+		for i := range calls {
+			if n := calls[i].Load(); n != 1 {
+				t.Errorf("%d at once: %d calls with %d", atOnce, n, i)
+			}
+		}
+	}
+	control.Each(3, 0, func(int) { t.Error("called for nothing") })
+	var others atomic.Int32
+	defer func() {
+		if text, _ := recover().(string); !strings.HasPrefix(text, "the fourth") {
+			t.Errorf("panics with %q", text)
+		}
+		if others.Load() != 9 {
+			t.Errorf("%d of the other 9 were called", others.Load())
+		}
+	}()
+	control.Each(2, 10, func(i int) {
+		if i == 3 {
+			panic("the fourth")
+		}
+		others.Add(1)
+	})
+}
+
 func TestAGroupReturnsTheFirstError(t *testing.T) {
 	var g control.Group
 	want := errors.New("no")

@@ -155,7 +155,7 @@ func (j Judged) after(err error) Judged {
 }
 
 // remediate writes one drift. The target has no memo: what is modified is read afresh.
-func (r *run) remediate(ctx context.Context, t Task, w Writer, d control.Drift) (err error) {
+func (r *run) remediate(ctx context.Context, t *Task, w Writer, d control.Drift) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = r.panicked(t, p)

@@ -106,7 +106,7 @@ type Pass struct {
 	// Planned are all checks of the account, those of Tasks among them.
 	Planned []CheckID
 	// Tasks are due, in the order in which their changes are to be made.
-	Tasks []Task
+	Tasks []*Task
 	// Yield says whether something waits for the account that is more urgent. The pass then begins no check any more but the
 	// first Limits.Parallel of Tasks: some, so that nothing is put off for ever. Nil: nothing does.
 	Yield func() bool
@@ -193,7 +193,7 @@ type run struct {
 const sharedPatience = 2 * time.Second
 
 // target is what a control may see of the account. memo is nil where every read is to be made afresh.
-func (r *run) target(t Task, c control.Connector, actions []string, memo *control.Memo, verifying bool) *control.Target {
+func (r *run) target(t *Task, c control.Connector, actions []string, memo *control.Memo, verifying bool) *control.Target {
 	now := r.clock()
 	return control.NewTarget(control.Target{
 		Account: r.Account, Partition: r.Partition, Region: t.awsRegion(r.Partition), Regions: t.Regions,
@@ -206,7 +206,7 @@ func (r *run) target(t Task, c control.Connector, actions []string, memo *contro
 func (r *run) settlePlace() { r.places.settle(r.Account, r.Planned, r.results) }
 
 // panicked logs a control's panic with its stack and says what a person may know of it.
-func (r *run) panicked(t Task, p any) error {
+func (r *run) panicked(t *Task, p any) error {
 	r.log.Error(fmt.Errorf("panic: %v", p), "control panicked", "control", t.Control.ID, "region", t.Region, "stack", string(debug.Stack()))
 	return fmt.Errorf("%w: the control failed on what AWS answered; the manager's log has the details", control.ErrUnexpected)
 }

@@ -228,9 +228,12 @@ func (l *lake) run(account string, tasks ...Task) []Result {
 func (l *lake) runOf(ctx context.Context, account string, planned, due []Task) []Result {
 	admins := map[string]cloud.Account{"guardduty": entry(admin), "management": entry(management)}
 	p := Pass{
-		Account: account, Partition: "aws", Tasks: due,
+		Account: account, Partition: "aws",
 		Facts:  control.Facts{ManagementAccount: management, Administrators: map[string]string{"guardduty": admin}},
 		Reader: Enter(l.entrance, l.entrance.Session(entry(account), admins)),
+	}
+	for i := range due {
+		p.Tasks = append(p.Tasks, &due[i])
 	}
 	for _, t := range planned {
 		p.Planned = append(p.Planned, t.ID())

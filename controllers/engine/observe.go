@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,13 +18,13 @@ func (r *run) observeAll(ctx context.Context) {
 	defer stop()
 	memo := control.NewMemo(ctx)
 	var g errgroup.Group
-	g.SetLimit(r.limits.Parallel)
-	for i, t := range r.Tasks {
+	var next atomic.Int64
+	// Each goroutine makes one check after the other: the SDK's calls are so deep that a goroutine for each check would spend
+	// a tenth of the processor time on growing its stack.
+	for range min(r.limits.Parallel, len(r.Tasks)) {
 		g.Go(func() error {
-			if ctx.Err() != nil || r.clock().Sub(r.began) > r.limits.StartFor || i >= r.limits.Parallel && r.Yield != nil && r.Yield() {
-				r.results[i] = Result{Task: t, Skipped: true}
-			} else {
-				r.results[i] = r.observe(ctx, t, memo, false)
+			for i := next.Add(1) - 1; i < int64(len(r.Tasks)); i = next.Add(1) - 1 {
+				r.results[i] = r.observeInTime(ctx, int(i), memo)
 			}
 			return nil
 		})
@@ -31,10 +32,19 @@ func (r *run) observeAll(ctx context.Context) {
 	_ = g.Wait() // the functions return no errors
 }
 
+// observeInTime looks once at the i-th task, unless the pass has no time for it any more, or yields.
+func (r *run) observeInTime(ctx context.Context, i int, memo *control.Memo) Result {
+	yields := i >= r.limits.Parallel && r.Yield != nil && r.Yield()
+	if yields || ctx.Err() != nil || r.clock().Sub(r.began) > r.limits.StartFor {
+		return Result{Task: r.Tasks[i], Skipped: true}
+	}
+	return r.observe(ctx, r.Tasks[i], memo, false)
+}
+
 // observe looks once. An error becomes a finding for the whole check; so does a panic. What was cut short because the manager
 // is to stop, or for want of an answer that others share and that is under way, says nothing: it is skipped. What was cut off
 // because AWS does not get on with it is unknown.
-func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying bool) Result {
+func (r *run) observe(ctx context.Context, t *Task, memo *control.Memo, verifying bool) Result {
 	res := Result{Task: t, At: r.clock()}
 	target := r.target(t, r.Reader, t.Control.Reads, memo, verifying)
 	found, err := r.look(ctx, t, target)
@@ -62,7 +72,7 @@ func (r *run) observe(ctx context.Context, t Task, memo *control.Memo, verifying
 }
 
 // look runs the control's Observe.
-func (r *run) look(ctx context.Context, t Task, target *control.Target) (found []control.Finding, err error) {
+func (r *run) look(ctx context.Context, t *Task, target *control.Target) (found []control.Finding, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			found, err = nil, r.panicked(t, p)

@@ -43,7 +43,7 @@ type Task struct {
 }
 
 // ID names the check.
-func (t Task) ID() CheckID { return CheckID{t.Baseline, t.Control.ID, t.Region} }
+func (t *Task) ID() CheckID { return CheckID{t.Baseline, t.Control.ID, t.Region} }
 
 // RowExcepted is the reason of a departure that an exception excuses.
 const RowExcepted = "Excepted"
@@ -53,7 +53,7 @@ type Hold struct{ Reason, Message string }
 
 // Result is what came of one task.
 type Result struct {
-	Task
+	*Task
 	// At is when the last observation began or, where it rests on an answer that accounts share, when that was read.
 	At time.Time
 	// Age is how much before the observation that was; zero where it rests on none.
@@ -88,7 +88,7 @@ type Judged struct {
 }
 
 // awsRegion is the region of AWS that the task runs in.
-func (t Task) awsRegion(partition string) string {
+func (t *Task) awsRegion(partition string) string {
 	if t.Region == v1alpha1.GlobalRegion {
 		return control.HomeRegion(partition)
 	}
@@ -105,7 +105,7 @@ func oneRegion(region string) string {
 
 // sharedAge is how old an answer may be that accounts share: a quarter of the interval at most, so that the check is never
 // due again before there is a newer one.
-func (t Task) sharedAge(now time.Time) time.Duration {
+func (t *Task) sharedAge(now time.Time) time.Duration {
 	age := min(control.SharedMaxAge, t.Every/4)
 	if t.Since.IsZero() {
 		return age
@@ -114,7 +114,7 @@ func (t Task) sharedAge(now time.Time) time.Duration {
 }
 
 // judge says why a finding stands, and whether it is to be put right now.
-func (t Task) judge(f control.Finding) Judged {
+func (t *Task) judge(f control.Finding) Judged {
 	j := Judged{Finding: f}
 	if f.Outcome != control.Departs {
 		return j
@@ -138,7 +138,7 @@ func (t Task) judge(f control.Finding) Judged {
 }
 
 // heldBack says why a departure is not put right; nothing when it may be.
-func (t Task) heldBack(f control.Finding) (reason, message string) {
+func (t *Task) heldBack(f control.Finding) (reason, message string) {
 	risk := t.Control.RiskOf(f.Drift)
 	switch {
 	case risk == control.ReportOnly:
@@ -155,7 +155,7 @@ func (t Task) heldBack(f control.Finding) (reason, message string) {
 }
 
 // needsApproval is the table of design: Risk is the change's, and a change that weakens security needs one in every mode.
-func (t Task) needsApproval(d control.Drift, risk control.Risk) bool {
+func (t *Task) needsApproval(d control.Drift, risk control.Risk) bool {
 	if t.Control.Weakens(d) {
 		return true
 	}
@@ -169,7 +169,7 @@ func (t Task) needsApproval(d control.Drift, risk control.Risk) bool {
 }
 
 // inAudit says what mode: Enforce would do.
-func (t Task) inAudit(d control.Drift, risk control.Risk) string {
+func (t *Task) inAudit(d control.Drift, risk control.Risk) string {
 	switch {
 	case t.Control.Weakens(d):
 		return "mode: Enforce would propose the change (weakens security); it waits for an approval in every mode"
@@ -179,7 +179,7 @@ func (t Task) inAudit(d control.Drift, risk control.Risk) string {
 	return "would be changed with mode: Enforce (" + risk.String() + ")"
 }
 
-func (t Task) proposal(d control.Drift, risk control.Risk) string {
+func (t *Task) proposal(d control.Drift, risk control.Risk) string {
 	what := "would be changed"
 	for i, f := range d.Fields {
 		if i == 0 {

@@ -186,10 +186,10 @@ func TestStateByPrecedence(t *testing.T) {
 
 func TestTheHomeRegionAnswersForWhatIsOfNoRegion(t *testing.T) {
 	for partition, want := range map[string]string{"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"} {
-		if got := (Task{Region: v1alpha1.GlobalRegion}).awsRegion(partition); got != want {
+		if got := (&Task{Region: v1alpha1.GlobalRegion}).awsRegion(partition); got != want {
 			t.Errorf("%s: %s", partition, got)
 		}
-		if got := (Task{Region: ireland}).awsRegion(partition); got != ireland {
+		if got := (&Task{Region: ireland}).awsRegion(partition); got != ireland {
 			t.Errorf("%s: %s", partition, got)
 		}
 	}

@@ -15,9 +15,10 @@ func TestAPassYieldsToWhatIsMoreUrgentAndStillDoesSome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLake(t, Limits{Parallel: 2})
-			var tasks []Task
+			var tasks []*Task
 			for _, region := range names("eu-test-", 6) {
-				tasks = append(tasks, enforced(l.encrypted(), region))
+				task := enforced(l.encrypted(), region)
+				tasks = append(tasks, &task)
 			}
 			looked := 0
 			for _, r := range l.Run(t.Context(), Pass{

@@ -64,15 +64,7 @@ func observeKMSKeyRotation(ctx context.Context, t *control.Target, want v1alpha1
 		return nil, err
 	}
 	judged := make([][]control.Finding, len(keys))
-	var g control.Group
-	g.SetLimit(keysAtOnce)
-	for i, arn := range keys {
-		g.Go(func() error {
-			judged[i] = judgeKey(ctx, t, arn, want)
-			return nil
-		})
-	}
-	_ = g.Wait() // a key that cannot be read is a finding, never an error
+	control.Each(keysAtOnce, len(keys), func(i int) { judged[i] = judgeKey(ctx, t, keys[i], want) })
 	return slices.Concat(judged...), nil
 }
 

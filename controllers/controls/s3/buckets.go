@@ -74,23 +74,20 @@ func each(ctx context.Context, t *control.Target, selector *v1alpha1.BucketSelec
 	if err != nil {
 		return nil, err
 	}
-	found := make([][]control.Finding, len(all))
-	var g control.Group
-	g.SetLimit(inFlight)
-	for i, b := range all {
+	var here []string
+	var found []control.Finding
+	for _, b := range all {
 		switch {
 		case !named(selector, b.name):
 		case b.region == "" && speaksForUnplaced(t):
-			found[i] = []control.Finding{unplaced(t, b.name)}
+			found = append(found, unplaced(t, b.name))
 		case b.region == t.Region:
-			g.Go(func() error {
-				found[i] = lookAt(ctx, t, selector, b.name, look)
-				return nil
-			})
+			here = append(here, b.name)
 		}
 	}
-	_ = g.Wait() // no function of the group fails
-	return slices.Concat(found...), ctx.Err()
+	looked := make([][]control.Finding, len(here))
+	control.Each(inFlight, len(here), func(i int) { looked[i] = lookAt(ctx, t, selector, here[i], look) })
+	return slices.Concat(found, slices.Concat(looked...)), ctx.Err()
 }
 
 func lookAt(ctx context.Context, t *control.Target, selector *v1alpha1.BucketSelector, name string,

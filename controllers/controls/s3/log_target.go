@@ -119,15 +119,7 @@ var accessLogTargets = control.Read[map[string]bool]{
 		}
 		all = slices.DeleteFunc(slices.Clone(all), func(b bucket) bool { return b.region != t.Region })
 		targets, errs := make([]string, len(all)), make([]error, len(all))
-		var g control.Group
-		g.SetLimit(inFlight)
-		for i, b := range all {
-			g.Go(func() error {
-				targets[i], errs[i] = accessLogTarget(ctx, t, b.name)
-				return nil
-			})
-		}
-		_ = g.Wait() // no function of the group fails
+		control.Each(inFlight, len(all), func(i int) { targets[i], errs[i] = accessLogTarget(ctx, t, all[i].name) })
 		if !slices.Contains(errs, nil) && len(errs) > 0 {
 			return nil, errs[0]
 		}

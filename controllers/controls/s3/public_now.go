@@ -32,16 +32,10 @@ func publicNow(ctx context.Context, t *control.Target, want, got flags) string {
 	}
 	asked := all[:min(len(all), evidenceBuckets)]
 	public, failed := make([]bool, len(asked)), make([]bool, len(asked))
-	var g control.Group
-	g.SetLimit(inFlight)
-	for i, b := range asked {
-		g.Go(func() error {
-			yes, err := isPublic(ctx, t, b, policies, acls)
-			public[i], failed[i] = yes, err != nil
-			return nil
-		})
-	}
-	_ = g.Wait() // no function of the group fails
+	control.Each(inFlight, len(asked), func(i int) {
+		yes, err := isPublic(ctx, t, asked[i], policies, acls)
+		public[i], failed[i] = yes, err != nil
+	})
 	var names []string
 	unreadable := 0
 	for i, b := range asked {
