@@ -85,7 +85,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowWrites, "allow-writes", false, "Let baselines in mode Enforce change AWS. Without it the manager only reads.")
 	f.IntVar(&o.changesPerPass, "max-changes-per-pass", 25, "Changes made in one account before the next pass, at least a minute later.")
 	f.IntVar(&o.accountsAtOnce, "max-accounts-changing", 5, "Accounts with changes under way, not verified yet, at a time.")
-	f.IntVar(&o.accountParallel, "concurrent-accounts", 20, "Accounts observed at a time.")
+	f.IntVar(&o.accountParallel, "concurrent-accounts", 20, "Accounts swept at a time. Events and requests for one account do not wait for them.")
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "Work only while holding the lease, so that a second replica can stand by.")
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "Namespace of the lease. Needed outside a cluster; inside, the manager's own.")
 	f.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")

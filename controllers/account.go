@@ -12,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,7 +49,8 @@ type AccountReconciler struct {
 	ACKRole func(account string) (string, error)
 	// AllowWrites is the manager's --allow-writes.
 	AllowWrites bool
-	// Parallel is the number of accounts worked on at a time.
+	// Parallel is the number of accounts in which everything is looked at at a time. Beside them, up to kept others are looked at
+	// because of an event, or because a person asks for that account.
 	Parallel int
 	// Clock is time.Now except in tests.
 	Clock func() time.Time
@@ -69,8 +72,8 @@ func (r *AccountReconciler) begin() {
 // baseline, an exception or the organization changes, when an event tells of it, and whenever something in it is due.
 func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.begin()
-	itself := r.urgency.people(bySweep, func(_ context.Context, o client.Object) []string { return []string{o.GetName()} })
-	everyAccount := r.urgency.people(byPerson, r.everyAccount)
+	itself := r.urgency.people(bySweep, byPerson, func(_ context.Context, o client.Object) []string { return []string{o.GetName()} })
+	everyAccount := r.urgency.people(byEveryone, byEveryone, r.everyAccount)
 	byPeople := builder.WithPredicates(predicate.Or(
 		predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}))
 	b := ctrl.NewControllerManagedBy(mgr).Named("account").
@@ -78,7 +81,7 @@ func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(source.Func(r.urgency.Start)).
 		Watches(&v1alpha1.AWSOrganization{}, everyAccount, byPeople).
 		Watches(&v1alpha1.BaselineException{}, everyAccount, byPeople).
-		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Parallel, 1)})
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Parallel, 1) + kept})
 	for _, k := range r.Kinds {
 		b = b.Watches(k.New(), everyAccount, byPeople)
 	}
@@ -98,15 +101,22 @@ func (r *AccountReconciler) everyAccount(ctx context.Context, _ client.Object) [
 	return names
 }
 
+// kept is how many passes are kept for events and for people who ask for one account: about what 100 events a second in as
+// many accounts need, each of which has to be entered and asked. They are idle otherwise.
+const kept = 128
+
 // errNoOrganization says that there is nothing yet that says how to enter an account.
 var errNoOrganization = errors.New("there is no AWSOrganization")
 
 // Reconcile looks at one account. It returns errors of the API server only: what AWS refuses is data in the status.
 func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	r.begin()
-	asker := r.urgency.begin(req.Name)
-	account := &v1alpha1.AWSAccount{}
-	err := r.Live.Get(ctx, req.NamespacedName, account)
+	asker, end, begins := r.urgency.begin(req.Name)
+	if !begins {
+		return ctrl.Result{}, nil // it is queued again when its turn has come
+	}
+	defer end()
+	account, err := r.read(ctx, req.NamespacedName)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && account.DeletionTimestamp != nil:
 		r.forget(req.Name)
@@ -115,7 +125,7 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return ctrl.Result{}, fmt.Errorf("reading the account: %w", err)
 	}
 	w, org, err := r.gather(ctx, account)
-	w.person = asker == byPerson
+	w.person = asker == byPerson || asker == byEveryone
 	switch {
 	case errors.Is(err, errNoOrganization):
 		return r.rest(ctx, w, withoutOrganization)
@@ -125,6 +135,32 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return r.rest(ctx, w, absentStatus)
 	}
 	return r.pass(withAccount(ctx, account), w, org)
+}
+
+// read reads the account, no older than the manager's cache has it and than this manager wrote it. The API server answers that
+// from its own cache, at half of what it takes to ask etcd. Should what it has be older than what somebody else wrote last,
+// writing the status is a conflict.
+func (r *AccountReconciler) read(ctx context.Context, key client.ObjectKey) (*v1alpha1.AWSAccount, error) {
+	account := &v1alpha1.AWSAccount{}
+	if err := r.Client.Get(ctx, key, account, &client.GetOptions{UnsafeDisableDeepCopy: new(true)}); err != nil {
+		return account, r.Live.Get(ctx, key, account) // what the cache does not know yet
+	}
+	version := account.ResourceVersion
+	if written := r.memories.version(key.Name); isLater(written, version) {
+		version = written
+	}
+	account = &v1alpha1.AWSAccount{} // what the cache gave is the cache's own
+	err := r.Live.Get(ctx, key, account, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: version}})
+	if apierrors.IsTimeout(err) { // etcd was restored from a backup, and its versions are older than what is known here
+		return account, r.Live.Get(ctx, key, account)
+	}
+	return account, err
+}
+
+// isLater says whether one resource version of an object is later than another. One that is no number is not.
+func isLater(a, b string) bool {
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	return err == nil && order > 0
 }
 
 // rest writes the status of an account that is not worked on. What was known of it is forgotten: when it is worked on again,
@@ -198,15 +234,14 @@ func (w world) hurries() bool {
 		ready != nil && ready.Reason != v1alpha1.ReasonRegionsUnreadable
 }
 
-// yields says what a pass gives way to: a sweep does to events that come meanwhile in the account, and to people and events
-// elsewhere that wait because all are busy with sweeps. Nothing else does: a person goes before events, and what events tell
-// of is begun in list order, so that whoever makes events of the first in the list all the time would keep the last from ever
-// being looked at.
+// yields says what a pass gives way to: a sweep does to events that come meanwhile in the account. Nothing else does: a person
+// goes before events, and what events tell of is begun in list order, so that whoever makes events of the first in the list all
+// the time would keep the last from ever being looked at.
 func (r *AccountReconciler) yields(w world, p *plan) func() bool {
 	if !w.eventsFirst() || len(p.handled(w)) < len(w.open) {
 		return nil
 	}
-	return func() bool { return r.marks.waits(w.account.Name, w.open) || r.urgency.presses() }
+	return func() bool { return r.marks.waits(w.account.Name, w.open) }
 }
 
 // stopped says whether the manager has been told to stop. What fails then says nothing of AWS.

@@ -36,9 +36,9 @@ func (r *AccountReconciler) finish(ctx context.Context, w world, next time.Time,
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("writing the account's status: %w", err)
 	}
-	w.memory.written(basisOf(w.account.UID, written))
-	r.memories.keep(w.account.Name, w.memory)
-	r.Record.Account(w.account.Name, w.account.CreationTimestamp.Time, written)
+	w.memory.written(basisOf(w.account.UID, &written.Status))
+	r.memories.keep(w.account.Name, w.memory, written.ResourceVersion)
+	r.Record.Account(w.account.Name, w.account.CreationTimestamp.Time, &written.Status)
 	r.Record.Handled(w.handled)
 	r.marks.done(w.account.Name, w.handled)
 	r.urgency.next(w.account.Name, next)
@@ -51,9 +51,9 @@ func (r *AccountReconciler) finish(ctx context.Context, w world, next time.Time,
 	return ctrl.Result{RequeueAfter: max(next.Sub(w.now), soonest), Priority: new(prioritySweep)}, nil
 }
 
-// write brings the account's status up to date and returns it. On a conflict the object is read again and the results are
+// write brings the account's status up to date and returns the account. On a conflict the object is read again and the results are
 // merged again with what it says by now: AWS is not asked twice.
-func (r *AccountReconciler) write(ctx context.Context, w world, status func(world) v1alpha1.AWSAccountStatus) (*v1alpha1.AWSAccountStatus, error) {
+func (r *AccountReconciler) write(ctx context.Context, w world, status func(world) v1alpha1.AWSAccountStatus) (*v1alpha1.AWSAccount, error) {
 	planned := w.account
 	latest := planned.DeepCopy()
 	var before *v1alpha1.AWSAccountStatus
@@ -83,9 +83,10 @@ func (r *AccountReconciler) write(ctx context.Context, w world, status func(worl
 	}
 	if changed {
 		r.Record.Transitions(planned, before, &latest.Status)
-		return &latest.Status, nil
+	} else {
+		latest.Status = *before
 	}
-	return before, nil
+	return latest, nil
 }
 
 // worthWriting says whether the new status says anything but a time that is later by less than refresh. A time that is earlier

@@ -412,7 +412,7 @@ func TestMaps(t *testing.T) {
 			s.account.Status.Controls[0].Drifted = map[string]int32{everyRegion: 3}
 			m := s.memories.of(member)
 			m.basis = basisOf(s.account.UID, &s.account.Status)
-			s.memories.keep(member, m)
+			s.memories.keep(member, m, "")
 		}
 		cut()
 		same(t, "looked at", []string(nil), s.pass().Looked)

@@ -195,7 +195,13 @@ func (m *memory) prune(p *plan) {
 // twice.
 type memories struct {
 	mu  sync.Mutex
-	all map[string]packed
+	all map[string]held
+}
+
+// held is a memory and the resource version of the account as it was last written or read.
+type held struct {
+	packed
+	version string
 }
 
 // of is a copy of an account's memory, for one pass; what the pass learns counts once it is kept.
@@ -203,21 +209,28 @@ func (m *memories) of(account string) *memory {
 	m.mu.Lock()
 	known := m.all[account]
 	m.mu.Unlock()
-	if known == nil {
+	if known.packed == nil {
 		return newMemory()
 	}
 	return known.unpack()
 }
 
+// version is the resource version of the account as it was last written or read; empty when that is not known.
+func (m *memories) version(account string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.all[account].version
+}
+
 // keep makes a pass's copy the account's memory.
-func (m *memories) keep(account string, learned *memory) {
+func (m *memories) keep(account string, learned *memory, version string) {
 	p := learned.pack()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
-		m.all = map[string]packed{}
+		m.all = map[string]held{}
 	}
-	m.all[account] = p
+	m.all[account] = held{p, version}
 }
 
 func (m *memories) forget(account string) {

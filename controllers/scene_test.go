@@ -292,7 +292,7 @@ func (s *scene) write(w world, status v1alpha1.AWSAccountStatus) bool {
 		}
 	}
 	w.memory.written(basisOf(s.account.UID, &s.account.Status))
-	s.memories.keep(s.account.Name, w.memory)
+	s.memories.keep(s.account.Name, w.memory, "")
 	s.marks.done(s.account.Name, w.handled)
 	return wrote
 }

@@ -28,7 +28,7 @@ type Options struct {
 	Limits engine.Limits
 	// AllowWrites lets baselines in mode Enforce change AWS.
 	AllowWrites bool
-	// Parallel is the number of accounts worked on at a time.
+	// Parallel is the number of accounts in which everything is looked at at a time.
 	Parallel int
 	// Events is where events come from; nil: none are received. It is made for the catalogue and the accounts at hand.
 	Events func(EventFilter) (EventSource, error)

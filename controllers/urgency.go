@@ -15,13 +15,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// The priorities of an account's pass: people before events before sweeps. Of those that have waited too long a few of each
-// sort go before all others, first come first served: a flood of one sort never starves another.
+// The priorities of an account's pass: a person who asks for the account before events before what concerns every account,
+// and that before sweeps. Of those that have waited too long a few of each sort go before all others, first come first served:
+// a flood of one sort never starves another.
 const (
-	prioritySweep  = handler.LowPriority
-	priorityEvent  = -50
-	priorityPerson = 0
-	priorityLate   = 50
+	prioritySweep    = handler.LowPriority
+	priorityEveryone = -75
+	priorityEvent    = -50
+	priorityPerson   = 0
+	priorityLate     = 50
 )
 
 // asker is what asks for a pass.
@@ -29,15 +31,20 @@ type asker int
 
 const (
 	bySweep asker = iota
+	// byEveryone is a person's change of a baseline, an exception or the organization, which concerns thousands of accounts.
+	byEveryone
 	byEvent
 	byPerson
 	askers
 )
 
+// wide says whether the pass looks at everything in an account, as that of thousands of others does for the same reason.
+func (by asker) wide() bool { return by == bySweep || by == byEveryone }
+
 // priorities are the priorities of passes, and patience how long they wait for their turn before they are late.
 var (
-	priorities = [askers]int{prioritySweep, priorityEvent, priorityPerson}
-	patience   = [askers]time.Duration{5 * time.Minute, 2 * time.Second, 5 * time.Second}
+	priorities = [askers]int{prioritySweep, priorityEveryone, priorityEvent, priorityPerson}
+	patience   = [askers]time.Duration{5 * time.Minute, 30 * time.Second, 2 * time.Second, 5 * time.Second}
 )
 
 // urgencyTick is how often it is looked for passes that are late.
@@ -59,24 +66,22 @@ type urgency struct {
 	all   map[string]waiting
 	// first counts, by sort, the late passes that go first and have not begun.
 	first [askers]int
-	// pressing is true while people or events have waited for a pass for a second.
-	pressing bool
+	lane  lane
 }
-
-// pressAfter is how long people and events wait for a pass before sweeps under way make room.
-const pressAfter = time.Second
 
 // waiting is an account that waits for a pass.
 type waiting struct {
-	by    asker
-	since time.Time
+	by asker
 	// late is when it has waited too long; first is true when it goes first for that.
 	late  time.Time
 	first bool
+	// lined is true while it stands in the lane's line and not in the queue, placed when the lane has a place for it.
+	lined, placed bool
 }
 
+// newUrgency has at most parallel wide passes under way.
 func newUrgency(clock func() time.Time, parallel int) *urgency {
-	return &urgency{clock: clock, atOnce: max(parallel/2, 1), all: map[string]waiting{}}
+	return &urgency{clock: clock, atOnce: max(parallel/2, 1), all: map[string]waiting{}, lane: lane{room: max(parallel, 1)}}
 }
 
 // Start is a source of the controller whose queue this is about. It looks after late passes until ctx ends.
@@ -135,19 +140,48 @@ func (u *urgency) wait(account string, by asker, from time.Time) {
 		u.first[w.by]--
 		u.first[by]++
 	}
-	u.all[account] = waiting{by: by, since: from, late: from.Add(patience[by]), first: w.first}
+	u.all[account] = waiting{by: by, late: from.Add(patience[by]), first: w.first, placed: w.placed}
 }
 
-// begin says that the account's pass begins, and what asked for it.
-func (u *urgency) begin(account string) asker {
+// begin says what asked for the account's pass, and whether it begins: a wide one for which there is no place in the lane
+// stands in line, and is queued again when its turn has come. end must be called at the end of one that begins.
+func (u *urgency) begin(account string) (by asker, end func(), begins bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	w := u.all[account]
+	w, known := u.all[account]
+	if !known {
+		w.late = u.clock().Add(patience[bySweep])
+	}
 	if w.first {
 		u.first[w.by]--
+		w.first = false
+	}
+	if w.by.wide() && !w.placed && !u.lane.enter() {
+		w.lined = true
+		u.all[account] = w
+		u.lane.line(w.by, account)
+		return w.by, nil, false
 	}
 	delete(u.all, account)
-	return w.by
+	if !w.placed && !w.by.wide() {
+		return w.by, func() {}, true
+	}
+	return w.by, u.leave, true
+}
+
+// leave gives the place of a wide pass that has ended to the next in line.
+func (u *urgency) leave() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for account := u.lane.next(); account != ""; account = u.lane.next() {
+		if w := u.all[account]; w.lined { // otherwise something more urgent has had its turn meanwhile
+			w.lined, w.placed = false, true
+			u.all[account] = w
+			u.add(priorityLate, account)
+			return
+		}
+	}
+	u.lane.leave()
 }
 
 // hurry lets some of those go first that are late, the latest before the others.
@@ -156,10 +190,8 @@ func (u *urgency) hurry() {
 	defer u.mu.Unlock()
 	now := u.clock()
 	var late [askers][]string
-	u.pressing = false
 	for account, w := range u.all {
-		u.pressing = u.pressing || w.by != bySweep && now.Sub(w.since) > pressAfter
-		if !w.first && now.After(w.late) {
+		if !w.first && !w.lined && !w.placed && now.After(w.late) {
 			late[w.by] = append(late[w.by], account)
 		}
 	}
@@ -178,13 +210,6 @@ func (u *urgency) hurry() {
 	}
 }
 
-// presses says whether sweeps under way are to make room for people or events.
-func (u *urgency) presses() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.pressing
-}
-
 // add queues accounts. The lock is held. Before the controller has begun there is no queue, and it begins with every account.
 func (u *urgency) add(priority int, accounts ...string) {
 	if u.queue != nil && len(accounts) > 0 {
@@ -200,23 +225,23 @@ func requestsFor(accounts []string) []reconcile.Request {
 	return requests
 }
 
-// people queues the accounts that an object concerns when a person has changed it. What stood there when the manager began,
-// and what is new by, asks for no more than a sweep.
-func (u *urgency) people(newBy asker, concerned func(context.Context, client.Object) []string) handler.EventHandler {
+// people queues the accounts that an object concerns when a person has changed it: by is how urgent that is, newBy how urgent a
+// new object is. What stood there when the manager began asks for no more than a sweep.
+func (u *urgency) people(newBy, by asker, concerned func(context.Context, client.Object) []string) handler.EventHandler {
 	ask := func(ctx context.Context, by asker, o client.Object, q accountQueue) {
 		u.use(q)
 		u.ask(by, concerned(ctx, o)...)
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q accountQueue) {
-			by := newBy
 			if e.IsInInitialList {
-				by = bySweep
+				ask(ctx, bySweep, e.Object, q)
+				return
 			}
-			ask(ctx, by, e.Object, q)
+			ask(ctx, newBy, e.Object, q)
 		},
-		UpdateFunc:  func(ctx context.Context, e event.UpdateEvent, q accountQueue) { ask(ctx, byPerson, e.ObjectNew, q) },
-		DeleteFunc:  func(ctx context.Context, e event.DeleteEvent, q accountQueue) { ask(ctx, byPerson, e.Object, q) },
-		GenericFunc: func(ctx context.Context, e event.GenericEvent, q accountQueue) { ask(ctx, byPerson, e.Object, q) },
+		UpdateFunc:  func(ctx context.Context, e event.UpdateEvent, q accountQueue) { ask(ctx, by, e.ObjectNew, q) },
+		DeleteFunc:  func(ctx context.Context, e event.DeleteEvent, q accountQueue) { ask(ctx, by, e.Object, q) },
+		GenericFunc: func(ctx context.Context, e event.GenericEvent, q accountQueue) { ask(ctx, by, e.Object, q) },
 	}
 }

@@ -25,13 +25,34 @@ func newLine(t *testing.T, parallel int) *line {
 	return l
 }
 
-// serve begins the next pass and says whose it is.
+// take takes passes out of the queue until one begins, and says whose it is.
+func (l *line) take() (account string, end func()) {
+	l.Helper()
+	for {
+		key, _, _ := l.queue.GetWithPriority()
+		_, end, begins := l.begin(key.Name)
+		l.queue.Done(key)
+		if begins {
+			return key.Name, end
+		}
+	}
+}
+
+// serve has the next pass made and says whose it is.
 func (l *line) serve() string {
 	l.Helper()
-	key, _, _ := l.queue.GetWithPriority()
-	l.begin(key.Name)
-	l.queue.Done(key)
-	return key.Name
+	account, end := l.take()
+	end()
+	return account
+}
+
+// idle says that no pass is under way and none waits.
+func (l *line) idle() {
+	l.Helper()
+	same(l.T, "who waits", 0, len(l.all))
+	same(l.T, "late passes that have not begun", [askers]int{}, l.first)
+	same(l.T, "places taken", 0, l.lane.taken)
+	same(l.T, "passes queued", 0, l.queue.Len())
 }
 
 func (l *line) serves(want ...string) {
@@ -52,9 +73,10 @@ func (l *line) sweep(account string) {
 func TestPeopleGoBeforeEventsBeforeSweeps(t *testing.T) {
 	l := newLine(t, 2)
 	l.sweep("sweep")
+	l.ask(byEveryone, "everyone")
 	l.ask(byEvent, "event")
 	l.ask(byPerson, "person")
-	l.serves("person", "event", "sweep")
+	l.serves("person", "event", "everyone", "sweep")
 }
 
 func TestWhoAsksAgainMoreUrgentlyGoesEarlier(t *testing.T) {
@@ -69,11 +91,13 @@ func TestAFloodNeverStarvesAnother(t *testing.T) {
 		flood, lone asker
 		after       time.Duration
 	}{
-		"people and an event": {byPerson, byEvent, 3 * time.Second},
-		"people and a sweep":  {byPerson, bySweep, 6 * time.Minute},
-		"events and a sweep":  {byEvent, bySweep, 6 * time.Minute},
-		"events and a person": {byEvent, byPerson, 6 * time.Second},
-		"sweeps and an event": {bySweep, byEvent, 3 * time.Second},
+		"people and an event":  {byPerson, byEvent, 3 * time.Second},
+		"people and a sweep":   {byPerson, bySweep, 6 * time.Minute},
+		"events and a sweep":   {byEvent, bySweep, 6 * time.Minute},
+		"everyone and a sweep": {byEveryone, bySweep, 6 * time.Minute},
+		"events and everyone":  {byEvent, byEveryone, time.Minute},
+		"events and a person":  {byEvent, byPerson, 6 * time.Second},
+		"sweeps and an event":  {bySweep, byEvent, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const parallel = 4
@@ -117,8 +141,7 @@ func TestUrgencyHoldsNothingOfWhoHadATurn(t *testing.T) {
 	for range 3 {
 		l.serve()
 	}
-	same(t, "who waits", 0, len(l.all))
-	same(t, "late passes that have not begun", [askers]int{}, l.first)
+	l.idle()
 }
 
 func TestWhoIsNotDueByItselfIsNeverLate(t *testing.T) {
@@ -129,26 +152,57 @@ func TestWhoIsNotDueByItselfIsNeverLate(t *testing.T) {
 	same(t, "passes queued", 0, l.queue.Len())
 }
 
-func TestSweepsMakeRoomWhenPeopleOrEventsHaveWaited(t *testing.T) {
-	for name, tc := range map[string]struct {
-		by     asker
-		waited time.Duration
-		want   bool
-	}{
-		"an event that has just come":    {byEvent, 500 * time.Millisecond, false},
-		"an event that waits":            {byEvent, 1500 * time.Millisecond, true},
-		"a person who waits":             {byPerson, 1500 * time.Millisecond, true},
-		"a sweep, however long it waits": {bySweep, time.Hour, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLine(t, 2)
-			l.ask(tc.by, "account")
-			l.now = l.now.Add(tc.waited)
-			l.hurry()
-			same(t, "room is to be made", tc.want, l.presses())
-			l.serve()
-			l.hurry()
-			same(t, "room is to be made once it was served", false, l.presses())
-		})
+func TestEventsAndPeopleDoNotWaitForThePassesUnderWay(t *testing.T) {
+	l := newLine(t, 2)
+	for i := range 6 {
+		l.sweep(fmt.Sprint("sweep-", i))
 	}
+	_, endFirst := l.take()
+	_, endSecond := l.take()
+	l.ask(byEvent, "event", "sweep-4")
+	l.ask(byPerson, "person")
+	var ends []func()
+	for _, want := range []string{"person", "event", "sweep-4"} {
+		account, end := l.take()
+		same(t, "begins beside two sweeps", want, account)
+		ends = append(ends, end)
+	}
+	// The sweeps that are left come to the queue and go into line, one by one, and have their turns as others end.
+	for range 3 {
+		key, _, _ := l.queue.GetWithPriority()
+		if _, _, begins := l.begin(key.Name); begins {
+			t.Errorf("%s is a third sweep", key.Name)
+		}
+		l.queue.Done(key)
+	}
+	for _, end := range ends {
+		end()
+	}
+	same(t, "passes queued while both sweeps go on", 0, l.queue.Len())
+	endFirst()
+	l.ask(byEvent, "sweep-2") // whose turn has come, and goes before
+	l.serves("sweep-2")
+	endSecond()
+	l.serves("sweep-3", "sweep-5")
+	l.idle()
+}
+
+func TestWhatConcernsEveryoneGoesBeforeSweepsButForEveryFourthTurn(t *testing.T) {
+	l := newLine(t, 1)
+	l.sweep("under way")
+	_, end := l.take()
+	for i := range 3 {
+		l.sweep(fmt.Sprint("sweep-", i))
+	}
+	for i := range 6 {
+		l.ask(byEveryone, fmt.Sprint("changed-", i))
+	}
+	for range 9 { // all into line
+		key, _, _ := l.queue.GetWithPriority()
+		l.begin(key.Name)
+		l.queue.Done(key)
+	}
+	end()
+	l.serves("changed-0", "changed-1", "changed-2", "sweep-0", "changed-3", "changed-4", "changed-5", "sweep-1", "sweep-2")
+	l.idle()
 }

@@ -176,7 +176,7 @@ type AccountBaseline struct {
 	// revision is the baseline's revision when every one of its checks had been observed; empty before that.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// regions are the regions that were looked at then, "global" among them.
+	// regions are the regions that were looked at then, "global" among them. "*" stands for all of status.regions.
 	// +optional
 	// +listType=atomic
 	Regions []string `json:"regions,omitempty"`

@@ -109,6 +109,9 @@ func (t task) events(ctx context.Context, r *result) error {
 			return err
 		}
 	}
+	watched, ended := context.WithCancel(ctx)
+	defer ended()
+	go b.tellEvents(watched, w)
 	sent, err := b.send(ctx, w)
 	if err != nil {
 		return err
@@ -125,6 +128,18 @@ func (t task) events(ctx context.Context, r *result) error {
 	b.say("%d accounts: %d events, %d of them without a drift: p50 %.2fs, p99 %.2fs", b.Accounts, r.Events, r.EventsLost, r.EventP50, r.EventP99)
 	return nil
 }
+
+// tellEvents tells every few seconds how the events go on.
+func (b *bench) tellEvents(ctx context.Context, w *waiting) {
+	for before := usageOf(b.pid).CPU; pause(ctx, eventsTold) == nil; before = usageOf(b.pid).CPU {
+		b.say("%d accounts: %d drifts awaited, %d messages in the queue, %.0f passes under way, %.0f queued, %d calls, %.0f %% of a core",
+			b.Accounts, w.left(), b.stage.Messages(), gauge("controller_runtime_active_workers"), gauge("workqueue_depth"),
+			b.stage.InFlight(), 100*(usageOf(b.pid).CPU-before)/eventsTold.Seconds())
+	}
+}
+
+// eventsTold is how often.
+const eventsTold = 5 * time.Second
 
 // seeWritten has every status seen that the API server has taken. It is measured there, and not at somebody who watches, since
 // the bench is in the same process as the manager and the stand-in, and gets its own share of the processor.

@@ -84,6 +84,22 @@ func (b *bench) reading() reading {
 	return r
 }
 
+// gauge is the sum of a gauge of the account controller.
+func gauge(name string) (sum float64) {
+	families, err := ctrlmetrics.Registry.Gather()
+	if err != nil {
+		return 0
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && (label(m, "controller") == "account") {
+				sum += m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
 func label(m *dto.Metric, name string) string {
 	for _, l := range m.GetLabel() {
 		if l.GetName() == name {

@@ -30,3 +30,6 @@ func (c *Cloud) Total() Count {
 
 // MostInFlight is the largest number of calls that were under way at a time, since the last time it was asked for.
 func (c *Cloud) MostInFlight() int64 { return c.mostSeen.Swap(c.inFlight.Load()) }
+
+// InFlight is the number of calls that are under way.
+func (c *Cloud) InFlight() int64 { return c.inFlight.Load() }

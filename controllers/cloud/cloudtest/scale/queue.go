@@ -30,6 +30,9 @@ func (c *Cloud) Send(body string) bool {
 	}
 }
 
+// Messages is the number of messages that nobody has received.
+func (c *Cloud) Messages() int { return len(c.messages) }
+
 // sqs answers for the event queue.
 func sqs(c *Cloud) {
 	on(c, "SQS", func(_ Call, in *awssqs.ReceiveMessageInput) (*awssqs.ReceiveMessageOutput, error) {
