@@ -10,8 +10,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -57,10 +55,11 @@ type AccountReconciler struct {
 	// Flow hears of changes that sweeps find; nil where no events are received.
 	Flow *Flow
 
-	memories memories
-	begun    sync.Once
-	marks    *marks
-	urgency  *urgency
+	memories     memories
+	declarations declarations
+	begun        sync.Once
+	marks        *marks
+	urgency      *urgency
 }
 
 // begin makes what the reconciler keeps in memory.
@@ -256,7 +255,7 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 		return w, nil, err
 	}
 	w.organization = &org.Spec
-	if w.baselines, err = listBaselines(ctx, r.Client, r.Kinds); err != nil {
+	if w.baselines, err = r.declarations.list(ctx, r.Client, r.Kinds); err != nil {
 		return w, nil, err
 	}
 	var exceptions v1alpha1.BaselineExceptionList
@@ -322,40 +321,4 @@ func theOrganization(ctx context.Context, c client.Reader) (*v1alpha1.AWSOrganiz
 		return strings.Compare(a.Name, b.Name)
 	})
 	return &first, nil
-}
-
-func listBaselines(ctx context.Context, c client.Reader, kinds []control.Kind) ([]declared, error) {
-	var all []declared
-	for _, k := range kinds {
-		list, ok := k.NewList().(client.ObjectList)
-		if !ok {
-			return nil, fmt.Errorf("%s has no list", k.Name)
-		}
-		if err := c.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing %ss: %w", k.Name, err)
-		}
-		objects, err := extract(list)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range objects {
-			if o.GetDeletionTimestamp() == nil {
-				all = append(all, declared{k, o})
-			}
-		}
-	}
-	return all, nil
-}
-
-func extract(list runtime.Object) ([]control.Baseline, error) {
-	var all []control.Baseline
-	err := meta.EachListItem(list, func(o runtime.Object) error {
-		b, ok := o.(control.Baseline)
-		if !ok {
-			return fmt.Errorf("%T is no baseline", o)
-		}
-		all = append(all, b)
-		return nil
-	})
-	return all, err
 }

@@ -33,6 +33,8 @@ type BaselineReconciler struct {
 	Record      *Record
 	AllowWrites bool
 	Clock       func() time.Time
+
+	declarations declarations
 }
 
 // rollUp is the one key of the controller: a single walk over the accounts serves all baselines.
@@ -88,7 +90,7 @@ func (r *BaselineReconciler) Reconcile(ctx context.Context, _ rollUp) (reconcile
 	if err != nil && !errors.Is(err, errNoOrganization) {
 		return reconcile.Result{}, err
 	}
-	baselines, err := listBaselines(ctx, r.Client, r.Kinds)
+	baselines, err := r.declarations.list(ctx, r.Client, r.Kinds)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -174,11 +176,11 @@ func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared, now time.Ti
 	var all []*sum
 	for _, d := range baselines {
 		s := &sum{
-			declared: d, organization: spec, revision: revisionOf(d.kind, d.object), answered: true, now: now,
+			declared: d, organization: spec, revision: d.revision, answered: true, now: now,
 			token:      d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 			perControl: map[string]*v1alpha1.BaselineControlCount{}, deciding: map[string]bool{}, regions: map[string]bool{},
 		}
-		s.controls = slices.DeleteFunc(d.kind.Controls(d.object), func(b control.Bound) bool { return !b.Managed() })
+		s.controls = slices.DeleteFunc(slices.Clone(d.controls), func(b control.Bound) bool { return !b.Managed() })
 		for _, b := range s.controls {
 			if b.Scope == control.Organization && org != nil {
 				s.deciding[deciding(spec, b.Meta)] = false

@@ -87,7 +87,7 @@ func TestRollUp(t *testing.T) {
 			if tc.change != nil {
 				tc.change(s.spec())
 			}
-			all := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{{s.kind(), s.baselines[0]}}, s.now)
+			all := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{declare(s.kind(), s.baselines[0])}, s.now)
 			all[0].revision = "today"
 			for _, a := range tc.accounts {
 				all[0].add(a)
@@ -115,7 +115,7 @@ func withTrail(b *v1alpha1.EncryptionBaselineSpec) {
 
 func TestWithoutAnOrganizationNothingIsCounted(t *testing.T) {
 	s := newScene(t)
-	all := newRollUps(nil, []declared{{s.kind(), s.baselines[0]}}, s.now)
+	all := newRollUps(nil, []declared{declare(s.kind(), s.baselines[0])}, s.now)
 	all[0].add(rolled(member, nil))
 	var out v1alpha1.BaselineStatus
 	all[0].status(&out, 1, true, noon)
@@ -141,7 +141,7 @@ func TestABaselineAnswersWhenEveryAccountHas(t *testing.T) {
 		"one that has left": {[]*v1alpha1.AWSAccount{answered(member, "two"), {ObjectMeta: metav1.ObjectMeta{Name: otherOne, Annotations: map[string]string{v1alpha1.AnnotationState: stateLeft}}}}, "two"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sum := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{{s.kind(), s.baselines[0]}}, s.now)[0]
+			sum := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{declare(s.kind(), s.baselines[0])}, s.now)[0]
 			for _, a := range tc.accounts {
 				sum.add(a)
 			}
@@ -154,7 +154,7 @@ func TestABaselineAnswersWhenEveryAccountHas(t *testing.T) {
 
 func TestCountsOfControlsAndTheWorstAccounts(t *testing.T) {
 	s := newScene(t)
-	sum := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{{s.kind(), s.baselines[0]}}, s.now)[0]
+	sum := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{declare(s.kind(), s.baselines[0])}, s.now)[0]
 	sum.revision = "today"
 	for i := range 12 {
 		sum.add(rolled(fmt.Sprintf("1000000000%02d", i), func(a *v1alpha1.AWSAccount, row *v1alpha1.AccountBaseline) {
@@ -197,7 +197,7 @@ func TestWhatABaselineSaysOfItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			tc.change(s.spec())
-			sum := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{{s.kind(), s.baselines[0]}}, s.now)[0]
+			sum := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{declare(s.kind(), s.baselines[0])}, s.now)[0]
 			sum.add(rolled(member, nil))
 			var out v1alpha1.BaselineStatus
 			sum.status(&out, 1, tc.allowWrites, noon)

@@ -182,3 +182,30 @@ func TestRevisionsOfAllKinds(t *testing.T) {
 		}
 	}
 }
+
+// What is made of a spec is made once, and again when the spec changes; what is not of the spec is always today's.
+func TestWhatIsMadeOfASpecIsMadeOnce(t *testing.T) {
+	s := newScene(t)
+	made, k := 0, s.kind()
+	controls := k.Controls
+	k.Controls = func(b control.Baseline) []control.Bound { made++; return controls(b) }
+	one := declare(k, s.baselines[0])
+	each := made
+	made = 0
+	var kept declarations
+	b := s.baselines[0].DeepCopyObject().(control.Baseline)
+	b.SetUID("1")
+	same(t, "revision", one.revision, kept.of(k, b).revision)
+	b = b.DeepCopyObject().(control.Baseline)
+	b.SetAnnotations(map[string]string{"a": "b"})
+	same(t, "the object is the newer one", "b", kept.of(k, b).object.GetAnnotations()["a"])
+	same(t, "made", each, made)
+	b.SetGeneration(7)
+	kept.of(k, b)
+	same(t, "made after a change", 2*each, made)
+	other := b.DeepCopyObject().(control.Baseline)
+	other.SetUID("2")
+	kept.of(k, other)
+	kept.keepOnly([]declared{{object: other}})
+	same(t, "kept", 1, len(kept.all))
+}

@@ -12,10 +12,16 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
-// declared is a baseline with its kind.
+// declared is a baseline with its kind, its revision and its controls.
 type declared struct {
-	kind   control.Kind
-	object control.Baseline
+	kind     control.Kind
+	object   control.Baseline
+	revision string
+	controls []control.Bound
+}
+
+func declare(k control.Kind, b control.Baseline) declared {
+	return declared{kind: k, object: b, revision: revisionOf(k, b), controls: k.Controls(b)}
 }
 
 func (d declared) key() string { return d.kind.Name + "/" + d.object.GetName() }
@@ -119,7 +125,7 @@ func makePlan(w world) plan {
 func (w world) concerned() bool {
 	return slices.ContainsFunc(w.baselines, func(d declared) bool {
 		spec, _ := d.object.Common()
-		return slices.ContainsFunc(d.kind.Controls(d.object), func(b control.Bound) bool {
+		return slices.ContainsFunc(d.controls, func(b control.Bound) bool {
 			return concerns(w.organization, spec, b, w.account)
 		})
 	})
@@ -132,7 +138,7 @@ func (w world) row(d declared, active []*v1alpha1.BaselineException, claimed map
 	r := row{
 		kind: d.kind.Name, name: d.object.GetName(), spec: spec, unknownRegions: unknown, stored: w.storedRow(d),
 		nowhere:  len(regions) == 0,
-		revision: revisionOf(d.kind, d.object), token: d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
+		revision: d.revision, token: d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 	}
 	for _, region := range regions {
 		if w.isDenied(region) {
@@ -142,7 +148,7 @@ func (w world) row(d declared, active []*v1alpha1.BaselineException, claimed map
 		}
 	}
 	var ids []string
-	for _, b := range d.kind.Controls(d.object) {
+	for _, b := range d.controls {
 		if concerns(w.organization, spec, b, w.account) {
 			ids = append(ids, b.ID)
 			r.regional = r.regional || b.Scope == control.Region

@@ -149,7 +149,7 @@ func TestABaselineSaysOnceThatItCannotEnforce(t *testing.T) {
 	var status v1alpha1.BaselineStatus
 	roll := func(allowWrites bool) []string {
 		before := status.DeepCopy()
-		newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{{s.kind(), s.baselines[0]}}, s.now)[0].status(&status, 1, allowWrites, noon)
+		newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{declare(s.kind(), s.baselines[0])}, s.now)[0].status(&status, 1, allowWrites, noon)
 		r.Baseline(s.baselines[0], before, &status)
 		return heard()
 	}
@@ -186,7 +186,7 @@ func TestSlimAccountKeepsWhatSelectingAndSummingNeed(t *testing.T) {
 	s.fails[policy+" "+global] = apiError{"AccessDenied", "no"}
 	s.pass()
 	sums := func(a *v1alpha1.AWSAccount) v1alpha1.BaselineStatus {
-		sum := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{{s.kind(), s.baselines[0]}}, s.now)[0]
+		sum := newRollUps(&v1alpha1.AWSOrganization{Spec: *s.org}, []declared{declare(s.kind(), s.baselines[0])}, s.now)[0]
 		sum.add(a)
 		var out v1alpha1.BaselineStatus
 		sum.status(&out, 1, true, noon)

@@ -228,7 +228,7 @@ func (s *scene) world() world {
 		memory: s.memories.of(s.account.Name), allowWrites: s.allowWrites, now: s.now,
 	}
 	for _, b := range s.baselines {
-		w.baselines = append(w.baselines, declared{s.kind(), b})
+		w.baselines = append(w.baselines, declare(s.kind(), b))
 	}
 	w.open, w.recent = s.marks.of(s.account.Name, s.now)
 	w.person = s.person

@@ -201,24 +201,23 @@ func sessionPolicy(actions []string) string {
 }
 
 func (c *Cloud) assume(a Account, role, name string, options func(*stscreds.AssumeRoleOptions)) *boundCredentials {
-	cfg := c.base.Copy()
-	cfg.Region = c.stsRegion(a.Partition)
-	cfg.Retryer = c.retries.retryer(place{region: cfg.Region}) // one quota for all accounts: it is one and the same STS
-	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), c.attempts(place{account: a.ID, region: cfg.Region}))
-	provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), role, func(o *stscreds.AssumeRoleOptions) {
-		o.RoleSessionName = name
-		if a.ExternalID != "" {
-			o.ExternalID = aws.String(a.ExternalID)
-		}
-		options(o)
+	// The client is made when it is needed, once an hour: thousands of accounts would keep one each.
+	provider := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		return stscreds.NewAssumeRoleProvider(sts.NewFromConfig(c.stsConfig(a)), role, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = name
+			if a.ExternalID != "" {
+				o.ExternalID = aws.String(a.ExternalID)
+			}
+			options(o)
+		}).Retrieve(ctx)
 	})
 	return &boundCredentials{
-		account: a.ID, region: cfg.Region, role: role,
+		account: a.ID, region: c.stsRegion(a.Partition), role: role,
 		inner: aws.NewCredentialsCache(provider, func(o *aws.CredentialsCacheOptions) {
 			o.ExpiryWindow = time.Minute
 		}),
 		whoAmI: func(ctx context.Context, creds aws.CredentialsProvider) (string, error) {
-			own := cfg.Copy()
+			own := c.stsConfig(a)
 			own.Credentials = creds
 			out, err := sts.NewFromConfig(own).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 			if err != nil {
@@ -227,6 +226,15 @@ func (c *Cloud) assume(a Account, role, name string, options func(*stscreds.Assu
 			return aws.ToString(out.Account), nil
 		},
 	}
+}
+
+// stsConfig is the configuration with which STS is asked about an account, with the manager's own credentials.
+func (c *Cloud) stsConfig(a Account) aws.Config {
+	cfg := c.base.Copy()
+	cfg.Region = c.stsRegion(a.Partition)
+	cfg.Retryer = c.retries.retryer(place{region: cfg.Region}) // one quota for all accounts: it is one and the same STS
+	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), c.attempts(place{account: a.ID, region: cfg.Region}))
+	return cfg
 }
 
 // stsRegion is where STS is asked: the manager's own region where it lies in the partition, else the partition's home

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -184,21 +185,26 @@ type run struct {
 	// writing is when the pass began to make its changes. However long observing took, some are made: else an account that is
 	// slow to observe would never be put right.
 	writing time.Time
+	// late is true once a check has waited in vain for an answer that accounts share: the others then take what is there.
+	late    atomic.Bool
 	log     logr.Logger
 	results []Result
 }
 
-// sharedPatience is how long a check waits for an answer that many accounts share. Listing thousands of members takes half a
-// minute, in which the other accounts would wait for no reason.
+// sharedPatience is how long a check waits for an answer that many accounts share, once in a pass. Listing thousands of members
+// takes half a minute, in which the other accounts would wait for no reason.
 const sharedPatience = 2 * time.Second
 
 // target is what a control may see of the account. memo is nil where every read is to be made afresh.
 func (r *run) target(t *Task, c control.Connector, actions []string, memo *control.Memo, verifying bool) *control.Target {
-	now := r.clock()
+	now, patience := r.clock(), sharedPatience
+	if r.late.Load() {
+		patience = 1
+	}
 	return control.NewTarget(control.Target{
 		Account: r.Account, Partition: r.Partition, Region: t.awsRegion(r.Partition), Regions: t.Regions,
 		Facts: r.Facts, Now: now, Verifying: verifying, SharedAge: t.sharedAge(now),
-		Patience: sharedPatience,
+		Patience: patience,
 	}, c, actions, memo, r.shared)
 }
 

@@ -49,6 +49,7 @@ func (r *run) observe(ctx context.Context, t *Task, memo *control.Memo, verifyin
 	target := r.target(t, r.Reader, t.Control.Reads, memo, verifying)
 	found, err := r.look(ctx, t, target)
 	if target.Late() {
+		r.late.Store(true)
 		return Result{Task: t, Skipped: true}
 	}
 	for _, f := range found {
