@@ -102,7 +102,7 @@ test-chaos: controlplane emulator build ## Run the fault tests in full: a minute
 .PHONY: bench
 bench: controlplane build ## Measure 100, 1,000 and 5,000 accounts and write docs/benchmarks.md, about an hour (BENCHFLAGS='--sizes 100')
 	@$(say) "bench (about an hour on 2 quiet cores; results are kept, BENCHFLAGS=--resume goes on with them)"
-	@GOGC=75 GOMEMLIMIT=430MiB go run ./test/bench $(BENCHFLAGS) # as config/manager has it
+	@go run ./test/bench $(BENCHFLAGS)
 
 .PHONY: bench-short
 bench-short: controlplane ## Count the AWS requests of 100 accounts and fail where they have grown

@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/xml"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/plumbline-dev/plumbline/controllers/controls"
+	"github.com/plumbline-dev/plumbline/test/stack"
 )
 
 func TestWhatGrewIsNamed(t *testing.T) {
@@ -73,6 +77,23 @@ func TestTheBaselinesHaveEverySection(t *testing.T) {
 			if !c.Managed() {
 				t.Errorf("no section declares %s", c.ID)
 			}
+		}
+	}
+}
+
+func TestTheManagerIsMeasuredAsItIsDeployed(t *testing.T) {
+	root, err := stack.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployment, err := os.ReadFile(filepath.Join(root, "config", "manager", "deployment.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, variable := range asDeployed {
+		name, value, _ := strings.Cut(variable, "=")
+		if !regexp.MustCompile(`name: ` + name + `\s+value: "?` + value + `"?\s`).Match(deployment) {
+			t.Errorf("config/manager does not set %s", variable)
 		}
 	}
 }

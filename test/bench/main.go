@@ -49,7 +49,7 @@ func main() {
 	f := pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.IntSliceVar(&o.sizes, "sizes", []int{100, 1000, 5000}, "Accounts of the organizations to measure; 0: none.")
-	f.IntVar(&o.concurrent, "concurrent-accounts", 120, "The manager's --concurrent-accounts.")
+	f.IntVar(&o.concurrent, "concurrent-accounts", 80, "The manager's --concurrent-accounts.")
 	f.Float64Var(&o.drift, "drift", 0.02, "Share of settings that depart in the sweeps that are timed.")
 	f.DurationVar(&o.median, "latency", 130*time.Millisecond, "Median latency of an AWS call; 0: none.")
 	f.DurationVar(&o.p99, "latency-p99", time.Second, "99th percentile of the latency.")

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -89,12 +90,12 @@ func (b *bench) manager(ctx context.Context, s *tlsServer, dir string) (*exec.Cm
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "plumbline"), //nolint:gosec // the program that is measured
 		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
 		fmt.Sprintf("--concurrent-accounts=%d", b.Concurrent))
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "KUBECONFIG=" + b.Kubeconfig,
-		"AWS_ENDPOINT_URL=" + s.url, "HTTPS_PROXY=" + s.proxy, "AWS_CA_BUNDLE=" + s.authority,
+	cmd.Env = append(slices.Clone(asDeployed),
+		"PATH="+os.Getenv("PATH"), "HOME="+dir, "KUBECONFIG="+b.Kubeconfig,
+		"AWS_ENDPOINT_URL="+s.url, "HTTPS_PROXY="+s.proxy, "AWS_CA_BUNDLE="+s.authority,
 		"AWS_ACCESS_KEY_ID=MANAGER", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=eu-central-1", "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
-	}
+		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
+	)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the manager (make build makes it): %w", err)
