@@ -189,7 +189,8 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	ctx, requests := cloud.CountRequests(ctx)
 	defer func() { r.Record.Pass(requests.Load()) }()
 	session, err := r.enter(ctx, org, w.account)
-	call := r.mustCall(w, org)
+	call, planned := r.mustCall(w, org)
+	anew := w.memory.anew
 	entering, entered := context.WithTimeout(ctx, enterFor)
 	defer entered()
 	if err == nil && call {
@@ -210,7 +211,10 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	if w.regionsErr != nil && stopped(ctx) {
 		return ctrl.Result{}, nil
 	}
-	p := makePlan(w)
+	p := planned
+	if p == nil || !slices.Equal(w.enabled, w.account.Status.Regions) || !w.memory.anew.Equal(anew) {
+		p = new(makePlan(w))
+	}
 	tasks, onlyEvents := p.due(w)
 	if onlyEvents {
 		ctx = cloud.Urgent(ctx)
@@ -218,12 +222,12 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	results := r.Engine.Run(ctx, engine.Pass{
 		Account: w.account.Name, Partition: org.Spec.PartitionOrDefault(), Facts: r.facts(w, org),
 		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: tasks,
-		Yield: r.yields(w, &p),
+		Yield: r.yields(w, p),
 	})
-	w.found = w.unannounced(p, results)
-	remember(w, &p, results)
-	w.handled, w.refresh = p.handled(w), refreshEvery(p.rows)
-	return r.finish(ctx, w, w.next(p), func(w world) v1alpha1.AWSAccountStatus { return w.status(p, results) })
+	w.found = w.unannounced(*p, results)
+	remember(w, p, results)
+	w.handled, w.refresh, w.awaits = p.handled(w), refreshEvery(p.rows), awaits(results)
+	return r.finish(ctx, w, w.next(*p), func(w world) v1alpha1.AWSAccountStatus { return w.status(*p, results) })
 }
 
 // hurries says whether events are to be looked into in the regions as they were read last, without asking for them first.

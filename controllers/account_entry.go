@@ -14,6 +14,7 @@ import (
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 // enter opens a session for the account. Nothing is called yet. That an administrator cannot be entered keeps nobody from
@@ -67,22 +68,24 @@ func (r *AccountReconciler) Entry(org *v1alpha1.AWSOrganization, id string, own 
 }
 
 // mustCall says whether this pass has to call AWS: when something is due, or when it is not known whether the account can be
-// entered and which regions it has.
-func (r *AccountReconciler) mustCall(w world, org *v1alpha1.AWSOrganization) bool {
+// entered and which regions it has. p is the plan that it was made out from, with the regions that were read last; nil when none
+// was needed.
+func (r *AccountReconciler) mustCall(w world, org *v1alpha1.AWSOrganization) (call bool, p *plan) {
 	if entry, err := r.Entry(org, w.account.Name, w.account.Spec.Roles); err != nil || w.memory.entry != (cloud.Account{}) && entry != w.memory.entry {
-		return true // the roles or the external id of the organization were changed
+		return true, nil // the roles or the external id of the organization were changed
 	}
 	reachable := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReachable)
 	ready := findCondition(w.account.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case reachable == nil, reachable.Status != "True", reachable.ObservedGeneration != w.account.Generation, w.memory.unreachable > 0:
-		return true
+		return true, nil
 	case ready == nil, ready.Reason == v1alpha1.ReasonRegionsUnreadable, len(w.account.Status.Regions) == 0 && w.concerned():
-		return true
+		return true, nil
 	}
 	w.enabled = w.account.Status.Regions
-	due, _ := makePlan(w).due(w)
-	return len(due) > 0
+	p = new(makePlan(w))
+	due, _ := p.due(w)
+	return len(due) > 0, p
 }
 
 // unreachable writes that the account could not be entered, and tries again after a while that doubles up to 15 minutes.
@@ -126,9 +129,28 @@ func regionNames(regions []v1alpha1.Region) []string {
 	return names
 }
 
+// sharedAgain is when an account is looked at again that waits for what accounts share. Reading the members of thousands of
+// accounts takes half a minute, in which those accounts would otherwise come back every second.
+const sharedAgain = 5 * time.Second
+
+// awaits says whether a pass skipped something, and nothing but what waits for an answer that accounts share.
+func awaits(results []engine.Result) bool {
+	late := false
+	for _, r := range results {
+		if r.Skipped && !r.Late {
+			return false
+		}
+		late = late || r.Late
+	}
+	return late
+}
+
 // next is when the account is next to be looked at: when something is due, and soon where its regions could not be listed.
 func (w world) next(p plan) time.Time {
 	next := p.next(w.now)
+	if soon := w.now.Add(sharedAgain); w.awaits && next.Before(soon) {
+		next = soon
+	}
 	if w.regionsErr == nil {
 		return next
 	}

@@ -45,6 +45,8 @@ type world struct {
 	found []check
 	// refresh is how often a status is written that says nothing new but later times.
 	refresh time.Duration
+	// awaits is true, once the pass is over, when it left nothing undone but what waits for an answer that accounts share.
+	awaits bool
 	// person is true when a person asked for the pass: then all that is due is looked at, not only what events tell of.
 	person bool
 	now    time.Time

@@ -404,3 +404,24 @@ func TestUnreadableRegionsAreAskedForAgainSoon(t *testing.T) {
 		t.Errorf("what is due sooner comes after %v", got)
 	}
 }
+
+// An account that waits for what others share comes back when that may be there, and not every second; one in which more is left
+// undone comes back at once.
+func TestWhoWaitsForWhatAccountsShareComesBackLater(t *testing.T) {
+	for name, tc := range map[string]struct {
+		results []engine.Result
+		want    time.Duration
+	}{
+		"nothing was skipped":                  {[]engine.Result{{}}, 0},
+		"there was no time":                    {[]engine.Result{{Skipped: true}}, 0},
+		"what is shared was late":              {[]engine.Result{{}, {Skipped: true, Late: true}}, sharedAgain},
+		"what is shared was late, and no time": {[]engine.Result{{Skipped: true, Late: true}, {Skipped: true}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			w := s.world()
+			w.awaits = awaits(tc.results)
+			same(t, "comes back after", tc.want, w.next(makePlan(w)).Sub(w.now))
+		})
+	}
+}

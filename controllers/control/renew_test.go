@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -90,6 +91,35 @@ func TestAnAccountThatNeedsANewerAnswerKeepsNoOtherFromTheOneThereIs(t *testing.
 		}
 		if reads != 3 {
 			t.Errorf("%d reads, want the first and two newer ones", reads)
+		}
+	})
+}
+
+// One waits in vain for all: thousands of accounts ask for the members while they are read, which takes half a minute.
+func TestNobodyWaitsForWhatAnotherHasWaitedForInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewSharedMemo(time.Now)
+		ask := func(patience time.Duration) (waited time.Duration, err error) {
+			began := time.Now()
+			_, _, err = m.get(t.Context(), memoKey{"guardduty.members", "222233334444", "eu-central-1"}, asks{SharedMaxAge, patience},
+				func(context.Context) (any, time.Time, error) {
+					time.Sleep(30 * time.Second)
+					return 1, time.Time{}, nil
+				})
+			return time.Since(began), err
+		}
+		type took struct {
+			Waited time.Duration
+			Late   bool
+		}
+		var all []took
+		for _, patience := range []time.Duration{2 * time.Second, 2 * time.Second, 0, 2 * time.Second} {
+			waited, err := ask(patience)
+			all = append(all, took{waited, errors.Is(err, errLate)})
+		}
+		// The third has all the time there is; the fourth finds the answer.
+		if diff := cmp.Diff([]took{{2 * time.Second, true}, {0, true}, {28 * time.Second, false}, {0, false}}, all); diff != "" {
+			t.Errorf("waited (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -138,12 +139,7 @@ type SharedMemo struct {
 	mu      sync.Mutex
 	entries map[memoKey]*sharedEntry
 	// renewed are the tokens that Renew has heard of, oldest first.
-	renewed []renewal
-}
-
-type renewal struct {
-	token string
-	at    time.Time
+	renewed []string
 }
 
 // rememberedTokens bounds the tokens that Renew remembers.
@@ -160,8 +156,10 @@ type sharedEntry struct {
 	at time.Time
 	// forgotten is true when it is of no use any more to who asks from now on.
 	forgotten bool
-	value     any
-	err       error
+	// slow is true once somebody has waited for it in vain: then nobody else does whose patience ends.
+	slow  atomic.Bool
+	value any
+	err   error
 }
 
 func (e *sharedEntry) ended() bool {
@@ -190,18 +188,16 @@ func NewSharedMemo(clock func() time.Time) *SharedMemo {
 }
 
 // Renew forgets every answer, once per token, however many accounts carry it: somebody asks for everything to be looked at
-// again, and no answer of before will do. It returns when the token was first heard of.
-func (m *SharedMemo) Renew(token string) time.Time {
+// again, and no answer of before will do.
+func (m *SharedMemo) Renew(token string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := slices.IndexFunc(m.renewed, func(r renewal) bool { return r.token == token }); i >= 0 {
-		return m.renewed[i].at
+	if slices.Contains(m.renewed, token) {
+		return
 	}
-	now := m.clock()
-	m.renewed = append(m.renewed, renewal{token, now})
+	m.renewed = append(m.renewed, token)
 	m.renewed = m.renewed[max(0, len(m.renewed)-rememberedTokens):]
 	m.forget(func(memoKey) bool { return true })
-	return now
 }
 
 // Forget makes the answers about a service in a region useless, which are those whose key begins with the service and a dot:
@@ -235,6 +231,9 @@ type read func(context.Context) (any, time.Time, error)
 
 func (m *SharedMemo) get(ctx context.Context, k memoKey, a asks, do read) (any, time.Time, error) {
 	e := m.entry(ctx, k, a, do)
+	if a.patience > 0 && e.slow.Load() && !e.ended() {
+		return nil, time.Time{}, errLate
+	}
 	defer Waits(ctx)()
 	var over <-chan time.Time
 	if a.patience > 0 {
@@ -246,6 +245,7 @@ func (m *SharedMemo) get(ctx context.Context, k memoKey, a asks, do read) (any, 
 	case <-e.done:
 		return e.value, e.at, e.err
 	case <-over:
+		e.slow.Store(true)
 		return nil, time.Time{}, errLate
 	case <-ctx.Done():
 		return nil, time.Time{}, ctx.Err()

@@ -163,11 +163,10 @@ func (e *Engine) Run(ctx context.Context, p Pass) []Result {
 }
 
 // Renew makes way for a pass that somebody asks for: what accounts share is forgotten, once per token, and the account is
-// changed at once although its last pass had more changes than it may make. It returns when the token was first heard of:
-// what was observed from then on answers it.
-func (e *Engine) Renew(account, token string) time.Time {
+// changed at once although its last pass had more changes than it may make.
+func (e *Engine) Renew(account, token string) {
 	e.places.hurry(account)
-	return e.shared.Renew(token)
+	e.shared.Renew(token)
 }
 
 // Release gives an account's place among those that are changed back, and forgets who contests what in it, for an account

@@ -50,7 +50,7 @@ func (r *run) observe(ctx context.Context, t *Task, memo *control.Memo, verifyin
 	found, err := r.look(ctx, t, target)
 	if target.Late() {
 		r.late.Store(true)
-		return Result{Task: t, Skipped: true}
+		return Result{Task: t, Skipped: true, Late: true}
 	}
 	for _, f := range found {
 		res.Findings = append(res.Findings, t.judge(f))

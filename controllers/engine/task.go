@@ -64,6 +64,8 @@ type Result struct {
 	Findings []Judged
 	// Skipped is true when the task was not begun, or not ended, before the pass was over; it is still due.
 	Skipped bool
+	// Late is true when it was skipped for want of an answer that accounts share and that is under way.
+	Late bool
 	// Refused is true when a service control policy refused the whole question, Denied when it refuses the region as such.
 	Refused, Denied bool
 	// Changed is the number of changes tried.

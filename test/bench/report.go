@@ -72,6 +72,7 @@ func (all *results) lines() []line {
 	seconds := func(of func(*result) float64) func(s, f, a *result) string {
 		return func(s, _, _ *result) string { return orNone(of(s) > 0, "%.1f s", of(s)) }
 	}
+	figure("Measured at revision", "", func(s, _, _ *result) string { return orNone(s.Revision != "", "%s", s.Revision) })
 	figure("Discovery", "", seconds(func(r *result) float64 { return r.Discovery }))
 	figure("First sweep", "", seconds(func(r *result) float64 { return r.First }))
 	figure("Full sweep, everything looked at again", "< 300 s at 5,000", seconds(func(r *result) float64 { return r.Steady }))
@@ -89,6 +90,7 @@ func (all *results) lines() []line {
 	figure("Peak memory, stand-in included", "", func(s, _, _ *result) string { return orNone(s.Peak > 0, "%s", mib(s.Peak)) })
 	figure("— objects, stacks and goroutines, each at most", "", func(s, _, _ *result) string { return s.Memory.String() })
 	figure("— the stand-in alone", "", func(_, _, a *result) string { return orNone(a.Peak > 0, "%s", mib(a.Peak)) })
+	figure("Measured with full statuses at revision", "", func(_, f, _ *result) string { return orNone(f.Revision != "", "%s", f.Revision) })
 	figure("Peak memory with full statuses", "< 512 MiB at 5,000", func(_, f, _ *result) string { return orNone(f.Peak > 0, "%s", mib(f.Peak)) })
 	figure("— objects, stacks and goroutines, each at most", "", func(_, f, _ *result) string { return f.Memory.String() })
 	figure("Status of an account: mean / largest", "≤ 32 KiB", func(s, _, _ *result) string {
@@ -263,10 +265,15 @@ func machine() string {
 			}
 		}
 	}
-	revision := "unknown"
-	if out, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
-		revision = strings.TrimSpace(string(out))
+	return fmt.Sprintf("Measured on %s with %s on %d cores of %s, which the manager, the stand-in, kube-apiserver and etcd shared.",
+		time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), model)
+}
+
+// revision is the checkout's.
+func revision() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
 	}
-	return fmt.Sprintf("Measured on %s at revision %s with %s on %d cores of %s, which the manager, the stand-in, kube-apiserver and etcd shared.",
-		time.Now().UTC().Format(time.DateOnly), revision, runtime.Version(), runtime.NumCPU(), model)
+	return strings.TrimSpace(string(out))
 }

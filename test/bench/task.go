@@ -30,6 +30,8 @@ type task struct {
 // result is what a child has measured. What was not measured is zero.
 type result struct {
 	Task task
+	// Revision is what was measured: with --resume not all need be the same.
+	Revision string
 	// Discovery, First and Steady are the seconds that discovering the accounts, looking at them for the first time and looking
 	// at them again took.
 	Discovery, First, Steady float64
@@ -66,7 +68,7 @@ type result struct {
 }
 
 func (t task) run(ctx context.Context) error {
-	r := &result{Task: t}
+	r := &result{Task: t, Revision: revision()}
 	var err error
 	switch t.Name {
 	case "sweep", "full":
