@@ -211,10 +211,7 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	if w.regionsErr != nil && stopped(ctx) {
 		return ctrl.Result{}, nil
 	}
-	p := planned
-	if p == nil || !slices.Equal(w.enabled, w.account.Status.Regions) || !w.memory.anew.Equal(anew) {
-		p = new(makePlan(w))
-	}
+	p := w.planAgain(planned, anew)
 	tasks, onlyEvents := p.due(w)
 	if onlyEvents {
 		ctx = cloud.Urgent(ctx)
@@ -228,6 +225,15 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	remember(w, p, results)
 	w.handled, w.refresh, w.awaits = p.handled(w), refreshEvery(p.rows), awaits(results)
 	return r.finish(ctx, w, w.next(*p), func(w world) v1alpha1.AWSAccountStatus { return w.status(*p, results) })
+}
+
+// planAgain is the plan that was made before the account was entered, or a new one where that changed what it was made from: the
+// regions, or since when everything is to be looked at anew.
+func (w world) planAgain(planned *plan, anew time.Time) *plan {
+	if planned != nil && slices.Equal(w.enabled, w.account.Status.Regions) && w.memory.anew.Equal(anew) {
+		return planned
+	}
+	return new(makePlan(w))
 }
 
 // hurries says whether events are to be looked into in the regions as they were read last, without asking for them first.
