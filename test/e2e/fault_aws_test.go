@@ -158,6 +158,15 @@ func (s *scene) metric(ctx context.Context, g Gomega, name, label string) float6
 	return sum
 }
 
+// goroutines is how many run in a manager that has begun to work: the workers that wait for accounts are among them.
+func (s *scene) goroutines(ctx context.Context) float64 {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		g.Expect(s.metric(ctx, g, "controller_runtime_reconcile_total", `controller="account"`)).NotTo(BeZero())
+	}).WithContext(ctx).Should(Succeed())
+	return s.metric(ctx, Default, "go_goroutines", "")
+}
+
 // atRest waits until nothing waits in the queue of accounts, and until no more goroutines run than before, but for a few
 // that come and go.
 func (s *scene) atRest(ctx context.Context, goroutines float64) {

@@ -22,7 +22,7 @@ var _ = Describe("An API server that is restarted in the middle of a change", La
 	})
 
 	It("is outlived: the change is made once, and every account's status is true", func(ctx SpecContext) {
-		goroutines := s.metric(ctx, Default, "go_goroutines", "")
+		goroutines := s.goroutines(ctx)
 		setFlag(ctx, false, payProd, ireland)
 		mark := s.mark(ctx)
 		write := s.hold(ctx, stack.ActionHoldBefore, in(payProd, ireland, "ec2", "EnableEbsEncryptionByDefault"), 0)

@@ -29,7 +29,7 @@ var _ = Describe("Bad weather on the way to AWS", Label("fault"), Ordered, Conti
 		e.declareBoth(ctx, "Audit")
 		s.compliant(ctx, "EncryptionBaseline", "organization")
 		s.compliant(ctx, "GuardDutyBaseline", "organization")
-		goroutines = s.metric(ctx, Default, "go_goroutines", "")
+		goroutines = s.goroutines(ctx)
 	})
 	AfterEach(func(ctx SpecContext) { s.proxy.LiftAll() })
 
@@ -126,7 +126,7 @@ var _ = Describe("Bad weather on the way to AWS", Label("fault"), Ordered, Conti
 	It("in which one region never answers holds up no account and no other region", func(ctx SpecContext) {
 		s.kill()
 		s.manager = s.startManager(ctx) // no circuit and no quota of before
-		goroutines = s.metric(ctx, Default, "go_goroutines", "")
+		goroutines = s.goroutines(ctx)
 		s.proxy.Add(faultproxy.Fault{Regions: []string{ireland}, Action: faultproxy.Hang})
 		e.breaks(ctx, 6)
 		token := s.ask(ctx)
