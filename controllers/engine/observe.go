@@ -2,9 +2,6 @@ package engine
 
 import (
 	"context"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
@@ -17,19 +14,7 @@ func (r *run) observeAll(ctx context.Context) {
 	ctx, stop := watch(ctx, r.limits.StartFor)
 	defer stop()
 	memo := control.NewMemo(ctx)
-	var g errgroup.Group
-	var next atomic.Int64
-	// Each goroutine makes one check after the other: the SDK's calls are so deep that a goroutine for each check would spend
-	// a tenth of the processor time on growing its stack.
-	for range min(r.limits.Parallel, len(r.Tasks)) {
-		g.Go(func() error {
-			for i := next.Add(1) - 1; i < int64(len(r.Tasks)); i = next.Add(1) - 1 {
-				r.results[i] = r.observeInTime(ctx, int(i), memo)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // the functions return no errors
+	control.Each(r.limits.Parallel, len(r.Tasks), func(i int) { r.results[i] = r.observeInTime(ctx, i, memo) })
 }
 
 // observeInTime looks once at the i-th task, unless the pass has no time for it any more, or yields.
