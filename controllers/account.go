@@ -43,6 +43,8 @@ type AccountReconciler struct {
 	// Directory knows what discovery read.
 	Directory *Directory
 	Record    *Record
+	// Remediations keep on record what is changed; nil: nothing is, and what needs an approval is not made.
+	Remediations *Remediations
 	// ACKRole finds an account's role in ACK's role-account map; nil when the map is not in use.
 	ACKRole func(account string) (string, error)
 	// AllowWrites is the manager's --allow-writes.
@@ -83,6 +85,12 @@ func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Parallel, 1) + kept})
 	for _, k := range r.Kinds {
 		b = b.Watches(k.New(), everyAccount, byPeople)
+	}
+	if r.Remediations != nil {
+		its := r.urgency.people(bySweep, byPerson, func(_ context.Context, o client.Object) []string {
+			return []string{o.GetLabels()[v1alpha1.LabelAccount]}
+		})
+		b = b.Watches(&v1alpha1.Remediation{}, its, builder.WithPredicates(workFor))
 	}
 	return b.Complete(r)
 }
@@ -216,13 +224,16 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	if onlyEvents {
 		ctx = cloud.Urgent(ctx)
 	}
-	results := r.Engine.Run(ctx, engine.Pass{
+	pass := engine.Pass{
 		Account: w.account.Name, Partition: org.Spec.PartitionOrDefault(), Facts: r.facts(w, org),
 		Reader: engine.Enter(r.Cloud, session), Planned: p.all(), Tasks: tasks,
-		Yield: r.yields(w, p),
-	})
+		Yield: r.yields(w, p), Halted: r.halted(ctx),
+	}
+	book := r.open(w, &pass)
+	results := r.Engine.Run(ctx, pass)
 	w.found = w.unannounced(*p, results)
 	remember(w, p, results)
+	w.undoAgain = r.close(ctx, book, p, pass, results)
 	w.handled, w.refresh, w.awaits = p.handled(w), refreshEvery(p.rows), awaits(results)
 	return r.finish(ctx, w, w.next(*p), func(w world) v1alpha1.AWSAccountStatus { return w.status(*p, results) })
 }
@@ -274,6 +285,9 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	}
 	for i := range exceptions.Items {
 		w.exceptions = append(w.exceptions, &exceptions.Items[i])
+	}
+	if w.records, err = r.Remediations.of(ctx, account.Name); err != nil {
+		return w, nil, err
 	}
 	w.memory.faceStatus(account, w.now)
 	for _, token := range w.newTokens() {

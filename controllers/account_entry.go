@@ -85,7 +85,7 @@ func (r *AccountReconciler) mustCall(w world, org *v1alpha1.AWSOrganization) (ca
 	w.enabled = w.account.Status.Regions
 	p = new(makePlan(w))
 	due, _ := p.due(w)
-	return len(due) > 0, p
+	return len(due) > 0 || slices.ContainsFunc(w.records, isUndoing), p
 }
 
 // unreachable writes that the account could not be entered, and tries again after a while that doubles up to 15 minutes.
@@ -150,6 +150,9 @@ func (w world) next(p plan) time.Time {
 	next := p.next(w.now)
 	if soon := w.now.Add(sharedAgain); w.awaits && next.Before(soon) {
 		next = soon
+	}
+	if again := w.undoAgain; !again.IsZero() && (next.IsZero() || again.Before(next)) {
+		next = again
 	}
 	if w.regionsErr == nil {
 		return next

@@ -32,6 +32,8 @@ type world struct {
 	organization *v1alpha1.AWSOrganizationSpec
 	baselines    []declared
 	exceptions   []*v1alpha1.BaselineException
+	// records are the account's Remediations.
+	records []*v1alpha1.Remediation
 	// enabled are the regions enabled in the account. Where they could not be read, regionsErr says why, and those read last
 	// stand in.
 	enabled     []string
@@ -47,6 +49,8 @@ type world struct {
 	refresh time.Duration
 	// awaits is true, once the pass is over, when it left nothing undone but what waits for an answer that accounts share.
 	awaits bool
+	// undoAgain is when what is being undone is gone on with, once the pass is over; zero: nothing is.
+	undoAgain time.Time
 	// person is true when a person asked for the pass: then all that is due is looked at, not only what events tell of.
 	person bool
 	now    time.Time
@@ -211,7 +215,8 @@ func (w world) task(r *row, b control.Bound, region string) *engine.Task {
 		Control: b, Baseline: r.key(), Region: region, Regions: r.open,
 		Every: r.spec.ObserveEvery(b.PerResource), Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
 		Hold:  w.hold(r.spec, b),
-		Looks: func(drift string) int { return looks[changedResource{id, drift}] },
+		Looks:     func(drift string) int { return looks[changedResource{id, drift}] },
+		Withdrawn: w.withdrawn(id),
 	}
 }
 
@@ -223,6 +228,8 @@ func (w world) hold(spec *v1alpha1.BaselineSpec, b control.Bound) engine.Hold {
 		return engine.Hold{Reason: v1alpha1.RowSuspended, Message: "the baseline is suspended; reported as in Audit"}
 	case !w.allowWrites:
 		return engine.Hold{Reason: v1alpha1.RowWritesDisabled, Message: "the manager runs without --allow-writes"}
+	case w.organization.Writes == v1alpha1.WritesStopped:
+		return writesStopped
 	case b.Scope == control.Organization:
 		return engine.Hold{} // such a section is its own consent
 	case w.account.Name == string(w.organization.ManagementAccount) && !named(spec.Accounts, w.account.Name):
@@ -238,6 +245,9 @@ func (w world) hold(spec *v1alpha1.BaselineSpec, b control.Bound) engine.Hold {
 	}
 	return engine.Hold{}
 }
+
+// writesStopped is why nothing is changed while the organization's switch is off.
+var writesStopped = engine.Hold{Reason: v1alpha1.RowWritesStopped, Message: "spec.writes of the AWSOrganization is Stopped"}
 
 func named(s *v1alpha1.AccountSelector, id string) bool {
 	return s != nil && slices.Contains(s.Include, v1alpha1.AccountID(id))

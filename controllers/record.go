@@ -96,6 +96,15 @@ func (*Record) WatchCircuits(registry prometheus.Registerer, open func() int) {
 	}, func() float64 { return float64(open()) }))
 }
 
+// Remediation tells of a Remediation that was made, or came into another phase.
+func (r *Record) Remediation(rem *v1alpha1.Remediation) {
+	eventType := corev1.EventTypeNormal
+	if rem.Status.Phase == v1alpha1.RemediationFailed {
+		eventType = corev1.EventTypeWarning
+	}
+	r.event(rem, eventType, string(rem.Status.Phase), rem.Status.Control, rem.Status.Message)
+}
+
 // Pass counts the requests of one pass over one account.
 func (r *Record) Pass(requests int64) { r.metrics.passes.Observe(float64(requests)) }
 

@@ -144,7 +144,7 @@ func retryOf(j engine.Judged, changed bool, failures int) wait {
 		return doubled(afterChange, longestWait)
 	case j.Outcome == control.Waiting: // for a person, perhaps, and in thousands of accounts
 		return doubled(settleAfter, 24*time.Hour)
-	case j.Reason == v1alpha1.RowSettling, j.Reason == v1alpha1.RowCapReached && changed:
+	case j.Reason == v1alpha1.RowSettling, j.Reason == v1alpha1.RowNotRecorded, j.Reason == v1alpha1.RowCapReached && changed:
 		return wait{after: settleAfter}
 	case j.Reason == v1alpha1.RowCapReached: // no place among the accounts that are changed, for thousands at a time
 		return doubled(settleAfter, longestWait)

@@ -21,6 +21,9 @@ func (w world) schedule(r *row, c *check) {
 	if c.marked {
 		return // due at once
 	}
+	if w.decidedSince(c) {
+		return
+	}
 	if c.exceptions != r.exceptions || c.looked.Before(w.memory.anew) || c.looked.Before(w.asked(r)) || w.released(c, s) {
 		return
 	}
@@ -95,7 +98,7 @@ func (w world) asked(r *row) time.Time {
 
 // holdReasons are the reasons that a hold gives a drift.
 var holdReasons = []string{
-	v1alpha1.RowSuspended, v1alpha1.RowWritesDisabled, v1alpha1.RowManagementAccount, v1alpha1.RowNewAccount,
+	v1alpha1.RowSuspended, v1alpha1.RowWritesDisabled, v1alpha1.RowWritesStopped, v1alpha1.RowManagementAccount, v1alpha1.RowNewAccount,
 }
 
 // released says whether a drift of the check was held back for a reason that holds no longer.
@@ -106,7 +109,7 @@ func (w world) released(c *check, s sight) bool {
 // unsettled are the reasons after which a check is looked at again soon.
 var unsettled = []string{
 	v1alpha1.RowSettling, v1alpha1.RowContested, v1alpha1.RowCapReached, v1alpha1.RowRemediationFailed, v1alpha1.RowRoleMissing,
-	v1alpha1.RowWaiting,
+	v1alpha1.RowWaiting, v1alpha1.RowNotRecorded,
 }
 
 // storedRetry stands in for a retry that a restart forgot. Where the counts were cut to fit, only a new look tells the

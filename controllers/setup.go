@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -34,11 +35,16 @@ type Options struct {
 	Events func(EventFilter) (EventSource, error)
 	// EventGrace is how much later than a sweep's finding its event may arrive; zero: EventGrace.
 	EventGrace time.Duration
+	// Namespace is the manager's own: the Secrets of Remediations lie there. Empty: plumbline-system.
+	Namespace string
 	// ACKRoles follows ACK's role-account map.
 	ACKRoles bool
 	// Clock is time.Now except in tests.
 	Clock func() time.Time
 }
+
+// DefaultNamespace is where config/default puts the manager.
+const DefaultNamespace = "plumbline-system"
 
 // Setup wires the reconcilers into a manager.
 func Setup(mgr ctrl.Manager, o Options) error {
@@ -49,9 +55,15 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	entrance := cloud.New(o.AWS, record.AWSCall, o.Clock)
 	record.WatchCircuits(o.Registry, entrance.OpenCircuits)
 	directory := &Directory{}
+	remediations := &Remediations{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: cmp.Or(o.Namespace, DefaultNamespace), Record: record, Clock: o.Clock,
+	}
+	for _, k := range o.Kinds {
+		remediations.Catalogue = append(remediations.Catalogue, k.Catalogue()...)
+	}
 	accounts := &AccountReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(o.Limits, record, o.Clock),
-		Kinds: o.Kinds, Directory: directory, Record: record,
+		Kinds: o.Kinds, Directory: directory, Record: record, Remediations: remediations,
 		AllowWrites: o.AllowWrites, Parallel: o.Parallel, Clock: o.Clock,
 	}
 	if o.ACKRoles {
@@ -74,6 +86,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		accounts, organization,
 		&BaselineReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Record: record, AllowWrites: o.AllowWrites, Clock: o.Clock},
 		&ExceptionReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Clock: o.Clock},
+		&RemediationReconciler{remediations},
 	}
 	for _, r := range reconcilers {
 		if err := r.SetupWithManager(mgr); err != nil {
@@ -117,5 +130,8 @@ func receiveEvents(mgr ctrl.Manager, o Options, accounts *AccountReconciler, org
 
 // CacheOptions are what a manager's cache needs so that it stays small.
 func CacheOptions() cache.Options {
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{&v1alpha1.AWSAccount{}: {Transform: SlimAccount}}}
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&v1alpha1.AWSAccount{}:  {Transform: SlimAccount},
+		&v1alpha1.Remediation{}: {Transform: SlimRemediation},
+	}}
 }

@@ -16,6 +16,7 @@ import (
 // +kubebuilder:printcolumn:name="ACCOUNTS",type=integer,JSONPath=`.status.accounts`
 // +kubebuilder:printcolumn:name="READY",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="REASON",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="WRITES",type=string,priority=1,JSONPath=`.spec.writes`
 // +kubebuilder:printcolumn:name="DISCOVERED",type=date,JSONPath=`.status.lastDiscoveredTime`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
 type AWSOrganization struct {
@@ -97,7 +98,26 @@ type AWSOrganizationSpec struct {
 	// discovery narrows which accounts are taken in.
 	// +optional
 	Discovery Discovery `json:"discovery,omitempty"`
+
+	// writes is the switch for every change in every account, undoing included: Allowed (the default) or Stopped. Stopped ends
+	// all changes within seconds, but for a single write that is under way; what is observed and reported goes on.
+	// Example: Stopped
+	// +optional
+	Writes Writes `json:"writes,omitempty"`
 }
+
+// Writes says whether anything is changed in AWS.
+//
+// +kubebuilder:validation:Enum=Allowed;Stopped
+type Writes string
+
+// The positions of the switch.
+const (
+	// WritesAllowed lets baselines, approvals and undos change AWS. The default.
+	WritesAllowed Writes = "Allowed"
+	// WritesStopped lets nothing be changed.
+	WritesStopped Writes = "Stopped"
+)
 
 // OrganizationRoles names the roles of every account, as path and name without a leading slash. config/iam has the
 // templates that create them.

@@ -30,6 +30,11 @@ const (
 	// ConditionUnknownNames on a baseline or an exception: it names regions or controls that do not exist. Present only while
 	// true.
 	ConditionUnknownNames = "UnknownNames"
+	// ConditionDecisionRefused on a Remediation: an approval, an undo or a rejection does not count, and why. Present only while
+	// true.
+	ConditionDecisionRefused = "DecisionRefused"
+	// ConditionUndoing on a Remediation: it is being taken back. Present only while true.
+	ConditionUndoing = "Undoing"
 )
 
 // Reasons of conditions.
@@ -71,6 +76,12 @@ const (
 	ReasonNoEvents                    = "NoEventsYet"
 	ReasonUnannouncedChange           = "ChangeWithoutEvent"
 	ReasonQueueUnreadable             = "QueueUnreadable"
+	ReasonWritesStopped               = "WritesStopped"
+	ReasonOtherDigest                 = "OtherDigest"
+	ReasonNotDecidable                = "NotDecidable"
+	ReasonIrreversible                = "Irreversible"
+	ReasonChangedSince                = "ChangedSince"
+	ReasonRequested                   = "Requested"
 )
 
 // Reasons of drift rows and of checks that are not compliant. Controls add their own for resources they cannot judge.
@@ -108,12 +119,20 @@ const (
 	RowAccessDenied = "AccessDenied"
 	// RowReadFailed: a read failed otherwise.
 	RowReadFailed = "ReadFailed"
+	// RowWritesStopped: spec.writes of the AWSOrganization is Stopped.
+	RowWritesStopped = "WritesStopped"
+	// RowNotRecorded: the change could not be put on record beforehand, so it was not made.
+	RowNotRecorded = "NotRecorded"
 	// RowContradictsOrganization: the organization's own setting says otherwise; nothing is written.
 	RowContradictsOrganization = "ContradictsOrganization"
 )
 
 // Labels and annotations that Plumbline sets or reads.
 const (
+	// LabelAccount, LabelControl and LabelPlan on a Remediation are its account's id, its control's id and its plan's digest.
+	LabelAccount = "plumbline.dev/account"
+	LabelControl = "plumbline.dev/control"
+	LabelPlan    = "plumbline.dev/plan"
 	// LabelOrganization on an AWSAccount names the AWSOrganization that discovered it.
 	LabelOrganization = "plumbline.dev/organization"
 	// LabelOUPrefix, followed by an OU id, stands on an AWSAccount for its OU and every one above it.

@@ -20,6 +20,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&IAMBaseline{}, &IAMBaselineList{},
 		&EncryptionBaseline{}, &EncryptionBaselineList{},
 		&BaselineException{}, &BaselineExceptionList{},
+		&Remediation{}, &RemediationList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -106,6 +106,9 @@ type Meta struct {
 	Ages bool
 	// NotExcusable controls are not covered by exceptions.
 	NotExcusable bool
+	// Documents is true when Before and After hold policy documents, which may quote secrets: they are then kept where only the
+	// controller reads them.
+	Documents bool
 	// Administrator is the service whose delegated administrator decides an Organization check; empty: the management
 	// account decides.
 	Administrator string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,23 +28,17 @@ const restAfterCap = time.Minute
 
 // selectChanges picks the changes of this pass before the first is made: the first ones in list order up to the cap, and
 // none where too many other accounts have changes under way. What is contested waits by itself and takes no place.
-func (r *run) selectChanges() []change {
+func (r *run) selectChanges(ctx context.Context) []change {
+	r.propose(ctx)
 	var all []change
-	for i := range r.results {
-		res := &r.results[i]
-		if res.Skipped || res.Denied {
-			continue
+	r.each(func(res *Result, j *Judged) {
+		if j.due {
+			*j = r.unlessContested(res.Task, *j)
 		}
-		for k := range res.Findings {
-			j := &res.Findings[k]
-			if j.due {
-				*j = r.unlessContested(res.Task, *j)
-			}
-			if j.due {
-				all = append(all, change{res, j})
-			}
+		if j.due {
+			all = append(all, change{res, j})
 		}
-	}
+	})
 	if len(all) == 0 {
 		return nil
 	}
@@ -51,7 +46,7 @@ func (r *run) selectChanges() []change {
 	for _, c := range all[allowed:] {
 		*c.finding = c.finding.because(v1alpha1.RowCapReached, message)
 	}
-	return all[:allowed]
+	return r.onRecord(ctx, all[:allowed])
 }
 
 // allowance is how many of n changes may be made in this pass, and what is said of the others.
@@ -112,32 +107,59 @@ func (r *run) makeChange(ctx context.Context, res *Result, j *Judged) {
 		*j = j.because(v1alpha1.RowCapReached, "the pass ended before this change; made in the next")
 		return
 	}
-	b := res.Control
-	turn := &turn{locks: &r.admins, region: res.Region}
-	defer turn.end()
-	writer := r.Reader.Writer(cloud.Change{Control: b.ID, Actions: slices.Concat(b.Reads, b.Writes, b.Grants), Entered: turn.enter})
-	if err := writer.Reach(ctx); err != nil {
-		reason, message := control.Explain(err)
-		*j = j.because(v1alpha1.RowRoleMissing, "the enforce role cannot be assumed ("+reason+"): "+message)
+	err := r.write(ctx, res.Task, res.Task.change(r.Account, j.Drift), func(ctx context.Context, t *control.Target) error {
+		return res.Control.Remediate(ctx, t, j.Drift)
+	})
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		*j = j.because(refused.reason, refused.message)
 		return
 	}
-	if r.administers() {
-		turn.enter(r.Account)
-	}
-	record := Change{
-		Account: r.Account, Region: res.Region, Control: b.ID, Baseline: res.Baseline, Resource: j.Resource,
-		Risk: b.RiskOf(j.Drift), BeforeDigest: digest(j.Before), Fields: j.Fields,
-	}
-	r.recorder.Changing(ctx, record)
-	err := r.remediate(ctx, res.Task, writer, j.Drift)
-	r.recorder.Changed(ctx, record, err)
 	// A refused write may still have been made in part; only a new look tells.
 	res.Changed++
-	r.shared.Forget(domainOf(b.ID), oneRegion(res.Region))
 	if err == nil {
 		r.contests.note(r.contestOf(res.Task, *j), r.clock())
 	}
 	*j = j.after(err)
+}
+
+// refusedError is a write that was not begun.
+type refusedError struct{ reason, message string }
+
+func (e *refusedError) Error() string { return e.message }
+
+// write has one change of the task's control written by do, and tells of it before and after. It is not begun, and the error
+// is a refusedError, where somebody has stopped all writes meanwhile or the enforce role cannot be assumed.
+func (r *run) write(ctx context.Context, t *Task, c Change, do func(context.Context, *control.Target) error) error {
+	if r.Halted != nil {
+		if h := r.Halted(t.Baseline); h.Reason != "" {
+			return &refusedError{h.Reason, h.Message}
+		}
+	}
+	b := t.Control
+	turn := &turn{locks: &r.admins, region: t.Region}
+	defer turn.end()
+	writer := r.Reader.Writer(cloud.Change{Control: b.ID, Actions: slices.Concat(b.Reads, b.Writes, b.Grants), Entered: turn.enter})
+	if err := writer.Reach(ctx); err != nil {
+		reason, message := control.Explain(err)
+		return &refusedError{v1alpha1.RowRoleMissing, "the enforce role cannot be assumed (" + reason + "): " + message}
+	}
+	if r.administers() {
+		turn.enter(r.Account)
+	}
+	r.recorder.Changing(ctx, c)
+	err := r.writeInTime(ctx, t, writer, do)
+	r.recorder.Changed(ctx, c, err)
+	r.shared.Forget(domainOf(b.ID), oneRegion(t.Region))
+	return err
+}
+
+// change is the drift's change as the Recorder hears of it.
+func (t *Task) change(account string, d control.Drift) Change {
+	return Change{
+		Account: account, Region: t.Region, Control: t.Control.ID, Baseline: t.Baseline, Resource: d.Resource,
+		Risk: t.Control.RiskOf(d), BeforeDigest: digest(d.Before), Fields: d.Fields,
+	}
 }
 
 // after is the finding after its change, which ended with err.
@@ -154,8 +176,8 @@ func (j Judged) after(err error) Judged {
 	return j.because(reason, message)
 }
 
-// remediate writes one drift. The target has no memo: what is modified is read afresh.
-func (r *run) remediate(ctx context.Context, t *Task, w Writer, d control.Drift) (err error) {
+// writeInTime writes. The target has no memo: what is modified is read afresh.
+func (r *run) writeInTime(ctx context.Context, t *Task, w Writer, do func(context.Context, *control.Target) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = r.panicked(t, p)
@@ -164,7 +186,7 @@ func (r *run) remediate(ctx context.Context, t *Task, w Writer, d control.Drift)
 	// A manager that is told to stop ends the write it has begun: half a change is worse than a late exit.
 	ctx, cancel := context.WithTimeout(control.WithPurpose(context.WithoutCancel(ctx), t.Control.ID), writeTimeout)
 	defer cancel()
-	return t.Control.Remediate(ctx, r.target(t, w, t.Control.Actions(), nil, true), d)
+	return do(ctx, r.target(t, w, t.Control.Actions(), nil, true))
 }
 
 // domainOf is the service in a control's id: "guardduty" of "guardduty-detector".

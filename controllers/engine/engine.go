@@ -111,6 +111,10 @@ type Pass struct {
 	// Yield says whether something waits for the account that is more urgent. The pass then begins no check any more but the
 	// first Limits.Parallel of Tasks: some, so that nothing is put off for ever. Nil: nothing does.
 	Yield func() bool
+	// Ledger has on record what is changed. Nil: nothing waits for anybody, and what needs an approval is not made.
+	Ledger Ledger
+	// Halted says, right before each change for a baseline, why it must not be made after all. Nil: it may.
+	Halted func(baseline string) Hold
 }
 
 // Reader is an account entered to read, from which sessions that write are opened. *cloud.Session is one.
@@ -150,7 +154,7 @@ func (e *Engine) Run(ctx context.Context, p Pass) []Result {
 	defer r.settlePlace()
 	r.observeAll(ctx)
 	r.denyRegions(ctx)
-	if changes := r.selectChanges(); len(changes) > 0 {
+	if changes := r.selectChanges(ctx); len(changes) > 0 {
 		r.makeChanges(ctx, changes)
 		r.verify(ctx)
 	}

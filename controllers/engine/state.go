@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
@@ -64,4 +66,11 @@ func (r Result) State() State {
 		return RegionDenied
 	}
 	return r.Tally().State()
+}
+
+// Judges says whether the look could tell of a resource: it departs, or it does not.
+func (r Result) Judges(resource string) bool {
+	return !r.blind && !slices.ContainsFunc(r.Findings, func(j Judged) bool {
+		return j.Outcome != control.Departs && (j.Resource == resource || j.Resource == "")
+	})
 }

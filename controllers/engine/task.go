@@ -40,6 +40,8 @@ type Task struct {
 	// Looks says how often a drift (by its Judged.ID) was looked at since it was changed without showing the change. Nil:
 	// never.
 	Looks func(drift string) int
+	// Withdrawn says who has undone the change of a drift, which then waits for an approval. Nil: nobody.
+	Withdrawn func(d control.Drift) string
 }
 
 // ID names the check.
@@ -85,8 +87,9 @@ type Judged struct {
 	// Looks is how often it was looked at since it was changed; 0 when no change is being waited for.
 	Looks int
 
-	// due is true for a departure that may be put right now and was not yet.
-	due bool
+	// due is true for a departure that may be put right now and was not yet; approved is true when that is so because a person
+	// has approved.
+	due, approved bool
 }
 
 // awsRegion is the region of AWS that the task runs in.
@@ -129,6 +132,11 @@ func (t *Task) judge(f control.Finding) Judged {
 	if reason, message := t.heldBack(f); reason != "" {
 		return j.because(reason, message)
 	}
+	return t.dueNow(j)
+}
+
+// dueNow is a finding that may be put right, unless its change is waited for.
+func (t *Task) dueNow(j Judged) Judged {
 	if t.Looks != nil {
 		if j.Looks = t.Looks(j.ID()); j.Looks > 0 && j.Looks < looksUntilFailed {
 			// It was changed a moment ago; AWS may not show it yet. Looking again is all that is needed.
@@ -152,6 +160,8 @@ func (t *Task) heldBack(f control.Finding) (reason, message string) {
 		return v1alpha1.RowAudit, with(t.inAudit(f.Drift, risk), f.Message)
 	case t.needsApproval(f.Drift, risk):
 		return v1alpha1.RowAwaitingApproval, with(t.proposal(f.Drift, risk), f.Message)
+	case t.withdrawn(f) != "":
+		return v1alpha1.RowAwaitingApproval, with("undone by "+t.withdrawn(f)+"; put right again once it is approved", f.Message)
 	}
 	return t.Hold.Reason, t.Hold.Message
 }
@@ -168,6 +178,14 @@ func (t *Task) needsApproval(d control.Drift, risk control.Risk) bool {
 		return risk >= control.Irreversible
 	}
 	return risk >= control.Disruptive
+}
+
+// withdrawn is who has undone the change; empty: nobody.
+func (t *Task) withdrawn(f control.Finding) string {
+	if t.Withdrawn == nil {
+		return ""
+	}
+	return t.Withdrawn(f.Drift)
 }
 
 // inAudit says what mode: Enforce would do.

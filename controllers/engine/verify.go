@@ -74,7 +74,7 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	}
 	open := false
 	for k, j := range after.Findings {
-		if j.due { // otherwise no change of this pass is waited for
+		if j.due || before[j.ID()].approved { // otherwise no change of this pass is waited for
 			after.Findings[k] = j.seenAgain(before)
 			open = open || after.Findings[k].Reason == v1alpha1.RowSettling
 		}
@@ -108,6 +108,6 @@ func (j Judged) seenAgain(before map[string]Judged) Judged {
 		// Departs since this pass looked first: the next pass puts it right.
 		return j.because(v1alpha1.RowWaiting, "waited for the changes of this pass; made in the next")
 	}
-	j.Failed, j.Looks, j.Again = old.Failed, old.Looks, old.Again
+	j.Failed, j.Looks, j.Again, j.approved = old.Failed, old.Looks, old.Again, old.approved
 	return j.because(old.Reason, old.Message)
 }

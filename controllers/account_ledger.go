@@ -1,0 +1,162 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
+)
+
+// workFor lets those changes of a Remediation through after which its account has something to do: it was approved, is to be taken
+// back, or is gone, so that the change may be proposed or made again.
+var workFor = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false }, // an account that is new to the manager looks for itself
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		was, isOld := e.ObjectOld.(*v1alpha1.Remediation)
+		is, isNew := e.ObjectNew.(*v1alpha1.Remediation)
+		if !isOld || !isNew {
+			return false
+		}
+		approved := is.Status.Phase == v1alpha1.RemediationApproved && was.Status.Phase != is.Status.Phase
+		expired := is.Status.Phase == v1alpha1.RemediationExpired && was.Status.Phase != is.Status.Phase
+		return approved || expired || isUndoing(is) && !isUndoing(was)
+	},
+	DeleteFunc:  func(event.DeleteEvent) bool { return true },
+	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+// open opens the pass's ledger; nil where nothing is kept on record.
+func (r *AccountReconciler) open(w world, pass *engine.Pass) *ledger {
+	if r.Remediations == nil {
+		return nil
+	}
+	l := newLedger(r.Remediations, w, pass.Facts.EnforceRole)
+	pass.Ledger = l
+	return l
+}
+
+// close notes what came of what is on record, and takes back what people want undone. Controls of which something could not be
+// noted, or of which something was undone, are looked at again at once. It returns when undoing goes on; zero: nothing is left.
+func (r *AccountReconciler) close(ctx context.Context, l *ledger, p *plan, pass engine.Pass, results []engine.Result) (again time.Time) {
+	if l == nil {
+		return time.Time{}
+	}
+	// What was done is noted even when the manager has been told to stop meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
+	defer cancel()
+	s := newSighting(p, results)
+	if err := l.settle(ctx, s); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "noting what came of remediations")
+	}
+	again, err := l.undo(ctx, r.Engine, pass, s)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "taking remediations back")
+		again = l.now.Add(settleAfter)
+	}
+	p.each(func(_ *row, c *check) {
+		if s, known := l.memory.seen[c.id]; known && l.again[[2]string{c.id.Baseline, c.id.Control}] {
+			s.retry = s.at
+			l.memory.seen[c.id], c.due = s, l.now
+		}
+	})
+	return again
+}
+
+// halted says right before each change whether somebody has stopped it since the pass was planned: all writes, or the baseline's.
+func (r *AccountReconciler) halted(ctx context.Context) func(baseline string) engine.Hold {
+	return func(baseline string) engine.Hold {
+		org, err := theOrganization(ctx, r.Client)
+		switch {
+		case err != nil:
+			return engine.Hold{Reason: v1alpha1.RowWritesStopped, Message: "nothing is changed without an AWSOrganization that says how: " + err.Error()}
+		case org.Spec.Writes == v1alpha1.WritesStopped:
+			return writesStopped
+		case r.suspended(ctx, baseline):
+			return engine.Hold{Reason: v1alpha1.RowSuspended, Message: "the baseline was suspended meanwhile"}
+		}
+		return engine.Hold{}
+	}
+}
+
+func (r *AccountReconciler) suspended(ctx context.Context, key string) bool {
+	all, err := r.declarations.list(ctx, r.Client, r.Kinds)
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(all, func(d declared) bool {
+		spec, _ := d.object.Common()
+		return d.key() == key && spec.Suspend
+	})
+}
+
+// decidedSince says whether something was decided about the check's control that makes a fresh look due: a change was approved or
+// begun, or is to be taken back, after the check was looked at.
+func (w world) decidedSince(c *check) bool {
+	looked := c.looked.Truncate(time.Second) // as the times of a status are
+	return slices.ContainsFunc(w.records, func(r *v1alpha1.Remediation) bool {
+		s := &r.Status
+		if s.Control != c.id.Control || s.Baseline != c.id.Baseline {
+			return false
+		}
+		switch {
+		case s.Phase == v1alpha1.RemediationApproved && s.Decided != nil:
+			return !looked.After(s.Decided.At.Time)
+		case s.Phase == v1alpha1.RemediationApplying && s.StartedAt != nil:
+			return !looked.After(s.StartedAt.Time)
+		}
+		undoing := findCondition(s.Conditions, v1alpha1.ConditionUndoing)
+		return undoing != nil && !looked.After(undoing.LastTransitionTime.Time)
+	})
+}
+
+// withdrawn finds out who has undone a change of the check, or is about to: nobody makes it again without an approval. One that a
+// person approved later is not withdrawn any more. Nil where nothing was undone.
+func (w world) withdrawn(id checkID) func(control.Drift) string {
+	var of []*v1alpha1.Remediation
+	for _, r := range w.records {
+		undone := r.Status.Phase == v1alpha1.RemediationUndone || isUndoing(r)
+		if undone && r.Status.Control == id.Control && r.Status.Baseline == id.Baseline {
+			of = append(of, r)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	return func(d control.Drift) string {
+		after := digestOf(d.After)
+		for _, r := range of {
+			for _, c := range r.Status.Changes {
+				if c.Region == id.Region && c.Resource == d.Resource && c.AfterDigest == after && !w.approvedAfter(r) {
+					return undoneBy(r)
+				}
+			}
+		}
+		return ""
+	}
+}
+
+func undoneBy(r *v1alpha1.Remediation) string {
+	switch {
+	case r.Status.Undone != nil:
+		return r.Status.Undone.By + " (" + r.Name + ")"
+	case r.Spec.Undo != nil:
+		return r.Spec.Undo.By + " (" + r.Name + ")"
+	}
+	return r.Name
+}
+
+// approvedAfter says whether a person has had the same plan made since it was undone.
+func (w world) approvedAfter(undone *v1alpha1.Remediation) bool {
+	return slices.ContainsFunc(w.records, func(r *v1alpha1.Remediation) bool {
+		return r.Status.Phase == v1alpha1.RemediationApplied && !isAutomatic(r) && r.Status.PlanDigest == undone.Status.PlanDigest &&
+			client.Object(r).GetCreationTimestamp().After(undone.CreationTimestamp.Time)
+	})
+}

@@ -1,0 +1,31 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-logr/logr"
+
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// Undo takes one change of the task's control back: the drift's before-state is written where AWS is still as the change left
+// it. ErrChanged says that it no longer is. The task's control need not be managed by any baseline.
+func (e *Engine) Undo(ctx context.Context, p Pass, t *Task, d control.Drift) error {
+	if !t.Control.Reversible() {
+		return errors.New(t.Control.ID + " cannot undo its changes")
+	}
+	r := &run{Engine: e, Pass: p, began: e.clock(), log: logr.FromContextOrDiscard(ctx)}
+	return r.write(ctx, t, t.change(r.Account, d), func(ctx context.Context, target *control.Target) error {
+		return t.Control.Undo(ctx, target, d)
+	})
+}
+
+// Refused says whether a write was not even begun, and why.
+func Refused(err error) (Hold, bool) {
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		return Hold{refused.reason, refused.message}, true
+	}
+	return Hold{}, false
+}

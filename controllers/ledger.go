@@ -1,0 +1,355 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
+)
+
+// ledger is what one pass over an account puts on record.
+type ledger struct {
+	*Remediations
+	world
+	// role is the ARN of the account's enforce role.
+	role string
+	// held are the Remediations that this pass has proposed or found as they should be; they need no second look.
+	held map[string]bool
+	// again are the controls, as baseline and id, that are to be looked at again soon.
+	again map[[2]string]bool
+}
+
+var _ engine.Ledger = (*ledger)(nil)
+
+func newLedger(s *Remediations, w world, role string) *ledger {
+	return &ledger{Remediations: s, world: w, role: role, held: map[string]bool{}, again: map[[2]string]bool{}}
+}
+
+// byPlumbline is who decided where the baseline's own settings let a change be made without asking.
+const byPlumbline = "plumbline"
+
+// Propose puts what waits for an approval on record. What could not be put there is proposed in a minute.
+func (l *ledger) Propose(ctx context.Context, p engine.Plan) []engine.Ruling {
+	rulings, err := l.propose(ctx, p)
+	if err != nil {
+		rulings = l.all(p, engine.Ruling{
+			Message: "could not be proposed: " + control.Bounded(err.Error(), 256), Again: l.now.Add(settleAfter),
+		})
+	}
+	return rulings
+}
+
+func (*ledger) all(p engine.Plan, r engine.Ruling) []engine.Ruling {
+	return slices.Repeat([]engine.Ruling{r}, len(p.Changes))
+}
+
+func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
+	if begun := l.find(p, isBegun); begun != nil {
+		return l.goOn(begun, p), nil
+	}
+	open := l.find(p, isWaiting)
+	changes, err := l.proposable(ctx, open, p)
+	if err != nil {
+		return nil, err
+	}
+	status := l.statusOf(p.Baseline, p.Control, changes)
+	switch {
+	case open == nil:
+	case open.Status.PlanDigest == status.PlanDigest:
+		l.held[open.Name] = true
+		return l.rule(open, p), nil
+	default:
+		if err := l.supersede(ctx, open, "what is there, or what is wanted, has changed since it was proposed"); err != nil {
+			return nil, err
+		}
+	}
+	if refused := l.rejected(status.PlanDigest); refused != nil {
+		d := refused.Status.Decided
+		return l.all(p, engine.Ruling{Message: fmt.Sprintf("rejected by %s (%s): %s; delete that Remediation to have it proposed again", d.By, refused.Name, d.Reason)}), nil
+	}
+	made, err := l.make(ctx, status, p.Control.Documents)
+	if errors.Is(err, errFull) {
+		return l.all(p, engine.Ruling{Message: fmt.Sprintf(
+			"not proposed yet: %d proposals may be open for a baseline and %d in all; approve or reject some", MaxOpenPerBaseline, MaxOpen)}), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.held[made.Name] = true
+	return l.rule(made, p), nil
+}
+
+// isWaiting and isBegun tell Remediations that a person decides about apart by their phase.
+func isWaiting(r *v1alpha1.Remediation) bool {
+	return r.Status.Phase == v1alpha1.RemediationProposed || r.Status.Phase == v1alpha1.RemediationApproved
+}
+
+func isBegun(r *v1alpha1.Remediation) bool {
+	return r.Status.Phase == v1alpha1.RemediationApplying && !isAutomatic(r)
+}
+
+// isAutomatic says whether nobody was asked.
+func isAutomatic(r *v1alpha1.Remediation) bool { return r.Status.Decided != nil && r.Status.Decided.By == byPlumbline }
+
+func expired(r *v1alpha1.Remediation, now time.Time) bool {
+	return r.Status.Expires != nil && !now.Before(r.Status.Expires.Time)
+}
+
+// find is the account's Remediation of the plan's control and baseline of which is holds, unless it has expired.
+func (l *ledger) find(p engine.Plan, is func(*v1alpha1.Remediation) bool) *v1alpha1.Remediation {
+	for _, r := range l.records {
+		if r.Status.Control == p.Control.ID && r.Status.Baseline == p.Baseline && is(r) && !expired(r, l.now) {
+			return r
+		}
+	}
+	return nil
+}
+
+// rejected is the Remediation of the same plan that somebody rejected.
+func (l *ledger) rejected(planDigest string) *v1alpha1.Remediation {
+	for _, r := range l.records {
+		if r.Status.Phase == v1alpha1.RemediationRejected && r.Status.PlanDigest == planDigest && r.Status.Decided != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// proposable are the changes of a proposal: those of the pass, and those of the open one whose resources the pass did not see.
+// They stand in one order, whatever the order in which they were found, and are cut to what one proposal holds.
+func (l *ledger) proposable(ctx context.Context, open *v1alpha1.Remediation, p engine.Plan) ([]v1alpha1.RemediationChange, error) {
+	changes := changesOf(p)
+	if open != nil && slices.ContainsFunc(open.Status.Changes, func(c v1alpha1.RemediationChange) bool { return !p.Saw(c.Region, c.Resource) }) {
+		whole, err := l.read(ctx, open.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range whole.Status.Changes {
+			if !p.Saw(c.Region, c.Resource) {
+				changes = append(changes, c)
+			}
+		}
+	}
+	slices.SortFunc(changes, func(a, b v1alpha1.RemediationChange) int {
+		return cmp.Or(strings.Compare(a.Region, b.Region), strings.Compare(a.Resource, b.Resource),
+			strings.Compare(a.AfterDigest, b.AfterDigest), strings.Compare(a.BeforeDigest, b.BeforeDigest))
+	})
+	return fitting(changes), nil
+}
+
+// fitting are as many of the first changes as one Remediation holds: at least one.
+func fitting(changes []v1alpha1.RemediationChange) []v1alpha1.RemediationChange {
+	size := 0
+	for i, c := range changes {
+		size += len(encode(c))
+		if i > 0 && (i == maxChanges || size > maxPlan) {
+			return changes[:i]
+		}
+	}
+	return changes
+}
+
+func changesOf(p engine.Plan) []v1alpha1.RemediationChange {
+	var all []v1alpha1.RemediationChange
+	for _, c := range p.Changes {
+		all = append(all, changeOf(p.Control, c))
+	}
+	return all
+}
+
+func changeOf(b control.Bound, c engine.Planned) v1alpha1.RemediationChange {
+	d := c.Drift
+	out := v1alpha1.RemediationChange{
+		Region: c.Region, Resource: d.Resource, Risk: b.RiskOf(d).String(), Weakens: b.Weakens(d),
+		Before: string(d.Before), After: string(d.After), BeforeDigest: digestOf(d.Before), AfterDigest: digestOf(d.After),
+	}
+	for _, f := range d.Fields {
+		out.Fields = append(out.Fields, v1alpha1.RemediationField{
+			Path: f.Path, From: control.Bounded(f.Got, 256), To: control.Bounded(f.Want, 256),
+		})
+	}
+	return out
+}
+
+// digestOf is SHA-256, the first 32 hex digits: half of it, so that whoever can choose what is there still cannot make two
+// plans with one digest.
+func digestOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:16])
+}
+
+// isOf says whether two changes are the same: what is there, and what will be.
+func isOf(a, b v1alpha1.RemediationChange) bool {
+	return a.Region == b.Region && a.Resource == b.Resource && a.BeforeDigest == b.BeforeDigest && a.AfterDigest == b.AfterDigest
+}
+
+// statusOf is a proposal's status.
+func (l *ledger) statusOf(baseline string, b control.Bound, changes []v1alpha1.RemediationChange) v1alpha1.RemediationStatus {
+	s := v1alpha1.RemediationStatus{
+		Phase: v1alpha1.RemediationProposed, Account: l.account.Name, Control: b.ID, Baseline: baseline, Role: l.role,
+		Reversible: b.Reversible(), Changes: changes, Progress: progress(changes), Risk: riskOf(changes),
+	}
+	for _, d := range l.baselines {
+		if d.key() == baseline {
+			s.BaselineUID, s.Revision = d.object.GetUID(), d.revision
+		}
+	}
+	expires := metav1.NewTime(l.now.UTC().Add(proposalLasts).Truncate(time.Second))
+	s.Expires, s.PlanDigest = &expires, planDigest(&s)
+	s.Digest = digestOf([]byte(s.PlanDigest + " " + expires.Format(time.RFC3339)))
+	s.Message = "waits for an approval: kubectl plumbline approve, or spec.approval with status.digest"
+	return s
+}
+
+// planDigest is the digest of what a Remediation would do, where and for which baseline, but not of when.
+func planDigest(s *v1alpha1.RemediationStatus) string {
+	lines := []string{s.Account, s.Role, s.Baseline, string(s.BaselineUID), s.Revision, s.Control}
+	for _, c := range s.Changes {
+		lines = append(lines, strings.Join([]string{c.Region, c.Resource, c.Risk, c.BeforeDigest, c.AfterDigest}, "\t"))
+	}
+	return digestOf(encode(lines))
+}
+
+// progress is how many of the changes were made.
+func progress(changes []v1alpha1.RemediationChange) string {
+	made := 0
+	for _, c := range changes {
+		switch c.Outcome {
+		case v1alpha1.ChangeApplied, v1alpha1.ChangeUndoing, v1alpha1.ChangeUndone, v1alpha1.ChangeKept:
+			made++
+		}
+	}
+	return fmt.Sprintf("%d/%d", made, len(changes))
+}
+
+// riskOf is the highest risk among the changes.
+func riskOf(changes []v1alpha1.RemediationChange) string {
+	risk, weakens := control.Safe, false
+	for _, c := range changes {
+		for r := control.Safe; r <= control.Irreversible; r++ {
+			if r.String() == c.Risk {
+				risk = max(risk, r)
+			}
+		}
+		weakens = weakens || c.Weakens
+	}
+	if weakens {
+		return risk.String() + ", weakens security"
+	}
+	return risk.String()
+}
+
+// rule says what becomes of the plan's changes under a proposal that covers them: they are made once it was approved and each
+// of its resources was seen to be as it was.
+func (l *ledger) rule(r *v1alpha1.Remediation, p engine.Plan) []engine.Ruling {
+	covered := engine.Ruling{Message: "proposed as " + r.Name + " (kubectl plumbline approve " + r.Name + ")"}
+	if r.Status.Phase == v1alpha1.RemediationApproved {
+		covered = engine.Ruling{Approved: true}
+		if slices.ContainsFunc(r.Status.Changes, func(c v1alpha1.RemediationChange) bool { return !p.Saw(c.Region, c.Resource) }) {
+			covered = engine.Ruling{Message: "approved as " + r.Name + "; made once every resource in it could be looked at again"}
+		}
+	}
+	rest := engine.Ruling{Message: fmt.Sprintf("proposed once %s is done; a proposal holds at most %d resources", r.Name, maxChanges)}
+	return l.rulings(r, p, covered, rest)
+}
+
+// goOn says what becomes of the plan's changes while a Remediation that was approved is being made: what is in it and was not
+// tried goes on.
+func (l *ledger) goOn(r *v1alpha1.Remediation, p engine.Plan) []engine.Ruling {
+	return l.rulings(r, p, engine.Ruling{Approved: true}, engine.Ruling{Message: "proposed once " + r.Name + " is done"})
+}
+
+func (*ledger) rulings(r *v1alpha1.Remediation, p engine.Plan, covered, rest engine.Ruling) []engine.Ruling {
+	var all []engine.Ruling
+	for _, c := range changesOf(p) {
+		ruling := rest
+		if slices.ContainsFunc(r.Status.Changes, func(in v1alpha1.RemediationChange) bool { return in.Outcome == "" && isOf(in, c) }) {
+			ruling = covered
+		}
+		all = append(all, ruling)
+	}
+	return all
+}
+
+// supersede ends a proposal that is no longer true.
+func (l *ledger) supersede(ctx context.Context, r *v1alpha1.Remediation, why string) error {
+	return l.update(ctx, r.Name, func(r *v1alpha1.Remediation) bool {
+		if !isWaiting(r) {
+			return false
+		}
+		l.end(r, v1alpha1.RemediationSuperseded, why)
+		return true
+	})
+}
+
+// Begin puts on record what is about to be written: what was approved under its proposal, everything else under a Remediation
+// of its own.
+func (l *ledger) Begin(ctx context.Context, p engine.Plan) error {
+	if p.Approved {
+		return l.beginApproved(ctx, p)
+	}
+	for rest := changesOf(p); len(rest) > 0; {
+		changes := fitting(rest)
+		rest = rest[len(changes):]
+		if err := l.beginOwn(ctx, p, changes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
+	r := l.find(p, func(r *v1alpha1.Remediation) bool { return isBegun(r) || r.Status.Phase == v1alpha1.RemediationApproved })
+	if r == nil {
+		return errors.New("the Remediation that was approved is no longer there")
+	}
+	delete(l.held, r.Name) // what comes of it is to be seen after the pass
+	begun := false
+	err := l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
+		s := &now.Status
+		begun = s.Digest == r.Status.Digest && (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationApplying) && !expired(now, l.Clock())
+		if !begun || s.Phase == v1alpha1.RemediationApplying {
+			return false
+		}
+		l.begin(s)
+		return true
+	})
+	if err == nil && !begun {
+		err = fmt.Errorf("remediation %s is no longer approved", r.Name)
+	}
+	return err
+}
+
+func (l *ledger) begin(s *v1alpha1.RemediationStatus) {
+	s.Phase, s.Message = v1alpha1.RemediationApplying, "being made"
+	s.StartedAt = new(metav1.NewTime(l.Clock().UTC().Truncate(time.Second)))
+}
+
+// beginOwn makes the record of changes that nobody has to approve, unless the same is on record already: then this manager, or
+// the one before it, was interrupted.
+func (l *ledger) beginOwn(ctx context.Context, p engine.Plan, changes []v1alpha1.RemediationChange) error {
+	status := l.statusOf(p.Baseline, p.Control, changes)
+	for _, r := range l.records {
+		if r.Status.Phase == v1alpha1.RemediationApplying && r.Status.PlanDigest == status.PlanDigest {
+			return nil
+		}
+	}
+	l.begin(&status)
+	status.Decided = &v1alpha1.Decided{By: byPlumbline, At: *status.StartedAt, Reason: "no approval is needed for it"}
+	made, err := l.make(ctx, status, p.Control.Documents)
+	if err == nil {
+		l.records = append(l.records, made)
+	}
+	return err
+}

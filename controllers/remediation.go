@@ -1,0 +1,157 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+)
+
+// RemediationReconciler accepts or refuses what people decide about a Remediation, lets it expire, and takes away what was
+// finished long ago. The change itself is the account's pass.
+type RemediationReconciler struct {
+	*Remediations
+}
+
+const (
+	// finishedKept and maxFinished bound the finished Remediations that are kept.
+	finishedKept = 30 * 24 * time.Hour
+	maxFinished  = 2000
+	// unfinishedFor is how long a Remediation may be without a status before it is taken for one that a crash left behind.
+	unfinishedFor = 10 * time.Minute
+)
+
+// SetupWithManager registers the reconciler and the index by which an account's pass finds its Remediations.
+func (r *RemediationReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.Remediation{}, accountIndex, func(o client.Object) []string {
+		return []string{o.GetLabels()[v1alpha1.LabelAccount]}
+	})
+	if err != nil {
+		return fmt.Errorf("indexing remediations: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("remediation").For(&v1alpha1.Remediation{}).Complete(r)
+}
+
+// Reconcile looks at one Remediation, and again when it expires or is old enough to go.
+func (r *RemediationReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	rem := &v1alpha1.Remediation{}
+	if err := r.Client.Get(ctx, req.NamespacedName, rem); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	now := r.Clock()
+	if r.old(rem, now) {
+		return ctrl.Result{}, client.IgnoreNotFound(r.Client.Delete(ctx, rem, client.Preconditions{UID: &rem.UID, ResourceVersion: &rem.ResourceVersion}))
+	}
+	if r.judge(rem.DeepCopy(), now) { // what is cached is short of what must be kept
+		if err := r.update(ctx, rem.Name, func(live *v1alpha1.Remediation) bool { return r.judge(live, now) }); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if !rem.Status.Phase.Open() {
+		return ctrl.Result{RequeueAfter: r.keptUntil(rem).Sub(now) + time.Second}, r.dropOldest(ctx)
+	}
+	wait := unfinishedFor
+	if rem.Status.Expires != nil {
+		wait = max(rem.Status.Expires.Sub(now), 0)
+	}
+	return ctrl.Result{RequeueAfter: wait + time.Second}, nil
+}
+
+// old says whether a Remediation is to be taken away.
+func (r *RemediationReconciler) old(rem *v1alpha1.Remediation, now time.Time) bool {
+	if rem.Status.Phase == "" {
+		return now.Sub(rem.CreationTimestamp.Time) > unfinishedFor
+	}
+	return !rem.Status.Phase.Open() && !now.Before(r.keptUntil(rem)) && rem.Status.Phase != v1alpha1.RemediationUndone
+}
+
+// keptUntil is until when a finished Remediation is kept. What was undone is kept for longer: it keeps Plumbline from making the
+// change again.
+func (*RemediationReconciler) keptUntil(rem *v1alpha1.Remediation) time.Time {
+	if rem.Status.FinishedAt == nil {
+		return rem.CreationTimestamp.Add(finishedKept)
+	}
+	return rem.Status.FinishedAt.Add(finishedKept)
+}
+
+// dropOldest takes the oldest finished Remediations away where there are too many.
+func (r *RemediationReconciler) dropOldest(ctx context.Context) error {
+	var all v1alpha1.RemediationList
+	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing remediations: %w", err)
+	}
+	finished := slices.DeleteFunc(all.Items, func(rem v1alpha1.Remediation) bool {
+		return rem.Status.Phase.Open() || rem.Status.Phase == v1alpha1.RemediationUndone || isUndoing(&rem)
+	})
+	if len(finished) <= maxFinished {
+		return nil
+	}
+	slices.SortFunc(finished, func(a, b v1alpha1.Remediation) int { return r.keptUntil(&a).Compare(r.keptUntil(&b)) })
+	for i := range finished[:len(finished)-maxFinished] {
+		if err := r.Client.Delete(ctx, &finished[i]); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("taking away remediation %s: %w", finished[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// judge takes in what people decided, and says whether the status is to be written.
+func (r *RemediationReconciler) judge(rem *v1alpha1.Remediation, now time.Time) bool {
+	before := rem.Status.DeepCopy()
+	c := conditions{&rem.Status.Conditions, rem.Generation, now}
+	switch {
+	case rem.Status.Phase == "":
+	case isWaiting(rem) && expired(rem, now):
+		r.end(rem, v1alpha1.RemediationExpired, "nobody approved it in time; proposed anew if it still departs")
+	case rem.Spec.Rejected != nil && isWaiting(rem):
+		if r.accepts(c, rem, rem.Spec.Rejected) {
+			r.end(rem, v1alpha1.RemediationRejected, "rejected; not proposed again until what is there, or what is wanted, changes, or this Remediation is deleted")
+			rem.Status.Decided = decided(rem.Spec.Rejected, now)
+		}
+	case rem.Spec.Approval != nil && rem.Status.Phase == v1alpha1.RemediationProposed:
+		if r.accepts(c, rem, rem.Spec.Approval) {
+			rem.Status.Phase, rem.Status.Message = v1alpha1.RemediationApproved, "approved; observed afresh, then made"
+			rem.Status.Decided = decided(rem.Spec.Approval, now)
+		}
+	}
+	r.judgeUndo(rem, c)
+	return !equality.Semantic.DeepEqual(before, &rem.Status)
+}
+
+func decided(d *v1alpha1.Decision, now time.Time) *v1alpha1.Decided {
+	return &v1alpha1.Decided{By: d.By, At: metav1.NewTime(now.UTC().Truncate(time.Second)), Reason: d.Reason, Via: d.Via}
+}
+
+// accepts says whether a decision is about this Remediation as it is.
+func (r *RemediationReconciler) accepts(c conditions, rem *v1alpha1.Remediation, d *v1alpha1.Decision) bool {
+	c.only(d.Digest != rem.Status.Digest, v1alpha1.ConditionDecisionRefused, v1alpha1.ReasonOtherDigest, fmt.Sprintf(
+		"%s decided about digest %s, and this is %s; look at status.changes again, and name status.digest", d.By, d.Digest, rem.Status.Digest))
+	return d.Digest == rem.Status.Digest
+}
+
+// judgeUndo takes in that somebody wants the change taken back.
+func (r *RemediationReconciler) judgeUndo(rem *v1alpha1.Remediation, c conditions) {
+	d := rem.Spec.Undo
+	if d == nil || isUndoing(rem) || rem.Status.Phase == v1alpha1.RemediationUndone || rem.Status.Phase == v1alpha1.RemediationApplying {
+		return // what is being made is taken back once that is over
+	}
+	made := slices.ContainsFunc(rem.Status.Changes, undoable) || len(rem.Status.Changes) == 0 // the cache has none of what is finished
+	switch applied := rem.Status.Phase == v1alpha1.RemediationApplied || rem.Status.Phase == v1alpha1.RemediationFailed; {
+	case !applied:
+		c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonNotDecidable,
+			"nothing was made that could be undone: the phase is "+string(rem.Status.Phase))
+	case !rem.Status.Reversible:
+		c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonIrreversible, "the changes of "+rem.Status.Control+" cannot be undone")
+	case r.accepts(c, rem, d) && made:
+		c.set(v1alpha1.ConditionUndoing, metav1.ConditionTrue, v1alpha1.ReasonRequested, d.By+" wants it taken back")
+	case d.Digest == rem.Status.Digest:
+		c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonChangedSince, "nothing was undone: every resource has changed since; see status.changes")
+	}
+}
