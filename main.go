@@ -69,7 +69,7 @@ func run(ctx context.Context, o *options) error {
 	}
 	err = controllers.Setup(mgr, controllers.Options{
 		AWS: base, Kinds: controls.Kinds(), Limits: o.limits(), AllowWrites: o.allowWrites,
-		Parallel: o.accountParallel, ACKRoles: o.ackRoles, Events: o.events(base), Clock: time.Now,
+		Parallel: o.accountParallel, Namespace: o.namespace(), ACKRoles: o.ackRoles, Events: o.events(base), Clock: time.Now,
 	})
 	if err != nil {
 		return err

@@ -117,6 +117,21 @@ func (o *options) validate() error {
 	return nil
 }
 
+// serviceAccountNamespace is where a pod finds the name of its namespace.
+const serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// namespace is the manager's own; empty where it cannot be told.
+func (o *options) namespace() string {
+	if o.leaderNamespace != "" {
+		return o.leaderNamespace
+	}
+	name, err := os.ReadFile(serviceAccountNamespace)
+	if err != nil {
+		return "" // not in a cluster
+	}
+	return strings.TrimSpace(string(name))
+}
+
 func (o *options) limits() engine.Limits {
 	return engine.Limits{ChangesPerPass: o.changesPerPass, AccountsAtOnce: o.accountsAtOnce}
 }

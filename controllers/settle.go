@@ -11,18 +11,18 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
-// seen is what a pass says of the results of a change on record.
-type seen int
+// whatSeen is what a pass says of the results of a change on record.
+type whatSeen int
 
 const (
 	// notSeen: its check was not looked at, or the resource could not be judged.
-	notSeen seen = iota
+	notSeen whatSeen = iota
 	// gone: what the change would put right departs no longer.
 	gone
-	// same: it departs exactly as it did.
-	same
-	// other: it departs, and not as it did.
-	other
+	// asRecorded: it departs exactly as it did.
+	asRecorded
+	// otherwise: it departs, and not as it did.
+	otherwise
 	// undeclared: no baseline asks for it any more.
 	undeclared
 )
@@ -42,7 +42,7 @@ func newSighting(p *plan, results []engine.Result) sighting {
 }
 
 // of looks for a change of a record among the results, and returns the departure that is still there.
-func (s sighting) of(r *v1alpha1.Remediation, c v1alpha1.RemediationChange) (seen, *engine.Judged) {
+func (s sighting) of(r *v1alpha1.Remediation, c v1alpha1.RemediationChange) (whatSeen, *engine.Judged) {
 	id := checkID{Baseline: r.Status.Baseline, Control: r.Status.Control, Region: c.Region}
 	res := s.fresh[id]
 	switch {
@@ -57,9 +57,9 @@ func (s sighting) of(r *v1alpha1.Remediation, c v1alpha1.RemediationChange) (see
 			continue
 		}
 		if digestOf(j.Before) == c.BeforeDigest && digestOf(j.After) == c.AfterDigest {
-			return same, j
+			return asRecorded, j
 		}
-		return other, j
+		return otherwise, j
 	}
 	return gone, nil
 }
@@ -110,11 +110,11 @@ func (l *ledger) settleWaiting(r *v1alpha1.Remediation, s sighting) bool {
 		switch what, j := s.of(r, c); what {
 		case gone:
 			why = "departs no longer"
-		case other:
+		case otherwise:
 			why = "is no longer as it was proposed"
 		case undeclared:
 			why = "is no longer asked for"
-		case same:
+		case asRecorded:
 			why = withdrawnBy(j)
 		}
 		if why != "" {
@@ -167,11 +167,11 @@ func (l *ledger) cameOf(r *v1alpha1.Remediation, c v1alpha1.RemediationChange, s
 		return v1alpha1.ChangeLeft, "no longer asked for"
 	case j != nil && j.Failed:
 		return v1alpha1.ChangeFailed, control.Bounded(j.Message, 512)
-	case what == other:
+	case what == otherwise:
 		return v1alpha1.ChangeLeft, "no longer as it was proposed"
-	case what == same && withdrawnBy(j) != "":
+	case what == asRecorded && withdrawnBy(j) != "":
 		return v1alpha1.ChangeLeft, withdrawnBy(j)
-	case what == same && expired(r, l.now):
+	case what == asRecorded && expired(r, l.now):
 		return v1alpha1.ChangeFailed, "not made before it expired: " + control.Bounded(j.Message, 256)
 	}
 	return "", ""

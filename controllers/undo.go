@@ -120,7 +120,7 @@ func (u undoing) change(ctx context.Context, r *v1alpha1.Remediation, b control.
 		return outcome{ChangeOutcome: v1alpha1.ChangeUndone}
 	case refused:
 		return outcome{v1alpha1.ChangeUndoing, hold.Reason + ": " + hold.Message, true}
-	case errors.Is(err, control.ErrChanged) && resumed && (what == same || j != nil && digestOf(j.Before) == c.BeforeDigest):
+	case errors.Is(err, control.ErrChanged) && resumed && (what == asRecorded || j != nil && digestOf(j.Before) == c.BeforeDigest):
 		return outcome{ChangeOutcome: v1alpha1.ChangeUndone, message: "found as it was before; a manager was interrupted after it had taken it back"}
 	case errors.Is(err, control.ErrChanged):
 		return outcome{ChangeOutcome: v1alpha1.ChangeKept, message: "the resource has changed since; nothing was undone"}

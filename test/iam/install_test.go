@@ -375,10 +375,12 @@ func checkPeople(ctx context.Context, t *testing.T, plane *stack.ControlPlane) {
 	}
 	want := map[string][]string{
 		"plumbline-viewer":           view,
-		"plumbline-approver":         view,
+		"plumbline-approver":         sorted(append(verbs([]string{"remediations"}, "update", "patch"), view...)),
 		"plumbline-editor":           write(baselines...),
 		"plumbline-exception-editor": write("baselineexceptions"),
-		"plumbline-admin":            write(all...),
+		// Nobody makes Remediations.
+		"plumbline-admin": sorted(append(verbs([]string{"remediations"}, "update", "patch", "delete", "deletecollection"),
+			write(slices.DeleteFunc(slices.Clone(all), func(r string) bool { return r == "remediations" })...)...)),
 	}
 	roles := aggregate(ctx, t, plane)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), roles); diff != "" {
