@@ -100,7 +100,9 @@ func isBegun(r *v1alpha1.Remediation) bool {
 }
 
 // isAutomatic says whether nobody was asked.
-func isAutomatic(r *v1alpha1.Remediation) bool { return r.Status.Decided != nil && r.Status.Decided.By == byPlumbline }
+func isAutomatic(r *v1alpha1.Remediation) bool {
+	return r.Status.Decided != nil && r.Status.Decided.By == byPlumbline
+}
 
 func expired(r *v1alpha1.Remediation, now time.Time) bool {
 	return r.Status.Expires != nil && !now.Before(r.Status.Expires.Time)
@@ -253,11 +255,11 @@ func riskOf(changes []v1alpha1.RemediationChange) string {
 // rule says what becomes of the plan's changes under a proposal that covers them: they are made once it was approved and each
 // of its resources was seen to be as it was.
 func (l *ledger) rule(r *v1alpha1.Remediation, p engine.Plan) []engine.Ruling {
-	covered := engine.Ruling{Message: "proposed as " + r.Name + " (kubectl plumbline approve " + r.Name + ")"}
+	covered := engine.Ruling{Record: r.Name}
 	if r.Status.Phase == v1alpha1.RemediationApproved {
-		covered = engine.Ruling{Approved: true}
+		covered = engine.Ruling{Record: r.Name, Approved: true}
 		if slices.ContainsFunc(r.Status.Changes, func(c v1alpha1.RemediationChange) bool { return !p.Saw(c.Region, c.Resource) }) {
-			covered = engine.Ruling{Message: "approved as " + r.Name + "; made once every resource in it could be looked at again"}
+			covered = engine.Ruling{Record: r.Name, Message: "approved, and made once every resource of " + r.Name + " could be looked at again"}
 		}
 	}
 	rest := engine.Ruling{Message: fmt.Sprintf("proposed once %s is done; a proposal holds at most %d resources", r.Name, maxChanges)}
@@ -267,7 +269,7 @@ func (l *ledger) rule(r *v1alpha1.Remediation, p engine.Plan) []engine.Ruling {
 // goOn says what becomes of the plan's changes while a Remediation that was approved is being made: what is in it and was not
 // tried goes on.
 func (l *ledger) goOn(r *v1alpha1.Remediation, p engine.Plan) []engine.Ruling {
-	return l.rulings(r, p, engine.Ruling{Approved: true}, engine.Ruling{Message: "proposed once " + r.Name + " is done"})
+	return l.rulings(r, p, engine.Ruling{Record: r.Name, Approved: true}, engine.Ruling{Message: "proposed once " + r.Name + " is done"})
 }
 
 func (*ledger) rulings(r *v1alpha1.Remediation, p engine.Plan, covered, rest engine.Ruling) []engine.Ruling {
@@ -310,7 +312,9 @@ func (l *ledger) Begin(ctx context.Context, p engine.Plan) error {
 }
 
 func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
-	r := l.find(p, func(r *v1alpha1.Remediation) bool { return isBegun(r) || r.Status.Phase == v1alpha1.RemediationApproved })
+	r := l.find(p, func(r *v1alpha1.Remediation) bool {
+		return isBegun(r) || r.Status.Phase == v1alpha1.RemediationApproved
+	})
 	if r == nil {
 		return errors.New("the Remediation that was approved is no longer there")
 	}

@@ -214,7 +214,7 @@ func (w world) task(r *row, b control.Bound, region string) *engine.Task {
 	return &engine.Task{
 		Control: b, Baseline: r.key(), Region: region, Regions: r.open,
 		Every: r.spec.ObserveEvery(b.PerResource), Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
-		Hold:  w.hold(r.spec, b),
+		Hold:      w.hold(r.spec, b),
 		Looks:     func(drift string) int { return looks[changedResource{id, drift}] },
 		Withdrawn: w.withdrawn(id),
 	}

@@ -46,7 +46,7 @@ func (m *merge) freshRows(c *check, res *engine.Result, j engine.Judged) []v1alp
 			Control: res.Control.ID, Region: res.Region, Resource: control.Bounded(j.Resource, maxMessage),
 			Field: control.Bounded(f.Path, maxValue), Desired: control.Bounded(f.Want, maxValue), Observed: control.Bounded(f.Got, maxValue),
 			Severity: res.Control.Severity, Reason: j.Reason, Message: control.Bounded(j.Message, maxMessage),
-			Since: metav1.NewTime(res.At.UTC()).Rfc3339Copy(), Excepted: j.Excepted,
+			Since: metav1.NewTime(res.At.UTC()).Rfc3339Copy(), Excepted: j.Excepted, Remediation: j.Record,
 		}
 		var before *v1alpha1.DriftRow
 		if old, ok := m.before[keyOf(d)]; ok {

@@ -297,6 +297,9 @@ type DriftRow struct {
 	// excepted names the exception that excuses the departure.
 	// +optional
 	Excepted string `json:"excepted,omitempty"`
+	// remediation names the Remediation that proposes to put it right.
+	// +optional
+	Remediation string `json:"remediation,omitempty"`
 }
 
 // AWSAccountList is a list of AWSAccounts.

@@ -39,7 +39,9 @@ type Planned struct {
 type Ruling struct {
 	// Approved is true when it may be made now.
 	Approved bool
-	// Message says otherwise what it waits for, and Again when it is worth looking again, if that is known.
+	// Record names what has it on record, where anything does.
+	Record string
+	// Message says otherwise what more it waits for, and Again when it is worth looking again, if that is known.
 	Message string
 	Again   time.Time
 }
@@ -89,11 +91,12 @@ func (r *run) propose(ctx context.Context) {
 		p.Saw = r.saw(g)
 		for i, ruling := range r.Ledger.Propose(ctx, p) {
 			j := by[g][i].finding
-			if j.Again = ruling.Again; ruling.Approved {
+			j.Record, j.Again = ruling.Record, ruling.Again
+			if ruling.Approved {
 				j.approved = true
 				*j = by[g][i].result.dueNow(*j)
-			} else if ruling.Message != "" {
-				j.Message = with(ruling.Message, j.Message)
+			} else {
+				j.Message = with(j.Message, ruling.Message)
 			}
 		}
 	}

@@ -84,6 +84,8 @@ type Judged struct {
 	Excepted string
 	// Failed is true when a change was tried and failed.
 	Failed bool
+	// Record names what has it on record where it waits for an approval.
+	Record string
 	// Looks is how often it was looked at since it was changed; 0 when no change is being waited for.
 	Looks int
 

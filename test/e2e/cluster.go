@@ -62,6 +62,7 @@ func removeEverything(ctx context.Context) {
 	for _, o := range []client.Object{
 		&v1alpha1.BaselineException{}, &v1alpha1.EncryptionBaseline{}, &v1alpha1.S3Baseline{}, &v1alpha1.IAMBaseline{},
 		&v1alpha1.CloudTrailBaseline{}, &v1alpha1.GuardDutyBaseline{}, &v1alpha1.AWSOrganization{}, &v1alpha1.AWSAccount{},
+		&v1alpha1.Remediation{},
 	} {
 		Expect(shared.client.DeleteAllOf(ctx, o)).To(Succeed())
 	}
@@ -271,7 +272,7 @@ func (s *scene) compliant(ctx context.Context, kind, name string) {
 	s.awaitCondition(ctx, kind, name, v1alpha1.ConditionCompliant, metav1.ConditionTrue, v1alpha1.ReasonAllChecksHold)
 }
 
-// rows are an account's drift rows without the time since when they stand.
+// rows are an account's drift rows without the time since when they stand and what proposes to put them right.
 func (s *scene) rows(ctx context.Context, id string) []v1alpha1.DriftRow {
 	GinkgoHelper()
 	return timeless(s.account(ctx, id).Status.Drift)
@@ -280,7 +281,7 @@ func (s *scene) rows(ctx context.Context, id string) []v1alpha1.DriftRow {
 func timeless(rows []v1alpha1.DriftRow) []v1alpha1.DriftRow {
 	rows = slices.Clone(rows)
 	for i := range rows {
-		rows[i].Since = metav1.Time{}
+		rows[i].Since, rows[i].Remediation = metav1.Time{}, ""
 	}
 	return rows
 }
