@@ -28,11 +28,13 @@ import (
 
 // BaselineReconciler sums the accounts' results for every baseline of every kind. It never calls AWS.
 type BaselineReconciler struct {
-	Client      client.Client
-	Kinds       []control.Kind
-	Record      *Record
-	AllowWrites bool
-	Clock       func() time.Time
+	Client client.Client
+	Kinds  []control.Kind
+	Record *Record
+	// Remediations are what is proposed; nil: nothing is.
+	Remediations *Remediations
+	AllowWrites  bool
+	Clock        func() time.Time
 
 	declarations declarations
 }
@@ -55,6 +57,12 @@ func (r *BaselineReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	accounts := source.TypedKind(mgr.GetCache(), &v1alpha1.AWSAccount{}, after[*v1alpha1.AWSAccount](rollUpAfter))
 	if err := c.Watch(accounts); err != nil {
 		return err
+	}
+	if r.Remediations != nil {
+		remediations := source.TypedKind(mgr.GetCache(), &v1alpha1.Remediation{}, after[*v1alpha1.Remediation](rollUpAfter))
+		if err := c.Watch(remediations); err != nil {
+			return err
+		}
 	}
 	organizations := source.TypedKind(mgr.GetCache(), &v1alpha1.AWSOrganization{}, after[*v1alpha1.AWSOrganization](rollUpAfter),
 		predicate.TypedGenerationChangedPredicate[*v1alpha1.AWSOrganization]{})
@@ -105,6 +113,18 @@ func (r *BaselineReconciler) Reconcile(ctx context.Context, _ rollUp) (reconcile
 		}
 	}
 	r.Record.Baselines(sums)
+	if r.Remediations != nil {
+		var remediations v1alpha1.RemediationList
+		if err := r.Client.List(ctx, &remediations, client.UnsafeDisableDeepCopy); err != nil {
+			return reconcile.Result{}, fmt.Errorf("listing remediations: %w", err)
+		}
+		for _, s := range sums {
+			s.records = remediations.Items
+			if s.refused, err = s.approve(ctx, r.Remediations); err != nil {
+				return reconcile.Result{}, err
+			}
+		}
+	}
 	return r.writeAll(ctx, sums)
 }
 
@@ -166,6 +186,11 @@ type sum struct {
 	deciding map[string]bool
 	// regions are those enabled in one of the selected accounts.
 	regions map[string]bool
+	// records are the Remediations of all baselines, and refused says why entries of spec.approvals do not count.
+	records []v1alpha1.Remediation
+	refused []string
+	// awaiting counts, by control, the accounts in which something waits for an approval.
+	awaiting map[string]int32
 }
 
 func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared, now time.Time) []*sum {
@@ -179,6 +204,7 @@ func newRollUps(org *v1alpha1.AWSOrganization, baselines []declared, now time.Ti
 			declared: d, organization: spec, revision: d.revision, answered: true, now: now,
 			token:      d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 			perControl: map[string]*v1alpha1.BaselineControlCount{}, deciding: map[string]bool{}, regions: map[string]bool{},
+			awaiting: map[string]int32{},
 		}
 		s.controls = slices.DeleteFunc(slices.Clone(d.controls), func(b control.Bound) bool { return !b.Managed() })
 		for _, b := range s.controls {
@@ -269,6 +295,9 @@ func (s *sum) addControls(a *v1alpha1.AWSAccount) {
 		e := &a.Status.Controls[i]
 		if e.Baseline != s.key() {
 			continue
+		}
+		if e.Reason == v1alpha1.RowAwaitingApproval {
+			s.awaiting[e.Control]++
 		}
 		n := s.perControl[e.Control]
 		if n == nil {

@@ -24,11 +24,12 @@ func (s *sum) status(out *v1alpha1.BaselineStatus, generation int64, allowWrites
 	out.Mode = s.mode(spec)
 	out.Accounts, out.Compliant, out.Drifted, out.Unknown = s.selected, s.compliant, s.drifted, s.unknown
 	out.Stale, out.Checks = s.stale, s.checks
-	out.Controls, out.WorstAccounts = s.controlCounts(), s.worstOnes()
+	out.Controls, out.WorstAccounts, out.Proposals = s.controlCounts(), s.worstOnes(), s.proposals()
 	if s.answered {
 		out.LastHandledReconcileAt = s.token
 	}
 	c := conditions{&out.Conditions, generation, now}
+	c.only(len(s.refused) > 0, v1alpha1.ConditionApprovalsRefused, v1alpha1.ReasonOtherDigest, strings.Join(s.refused, "; "))
 	out.State = s.compliance(c)
 	s.readiness(c, spec, allowWrites)
 }

@@ -84,7 +84,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	reconcilers := []interface{ SetupWithManager(ctrl.Manager) error }{
 		accounts, organization,
-		&BaselineReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Record: record, AllowWrites: o.AllowWrites, Clock: o.Clock},
+		&BaselineReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Record: record, Remediations: remediations, AllowWrites: o.AllowWrites, Clock: o.Clock},
 		&ExceptionReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Clock: o.Clock},
 		&RemediationReconciler{remediations},
 	}

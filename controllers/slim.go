@@ -24,8 +24,8 @@ func SlimAccount(o any) (any, error) {
 	}
 	for i := range s.Controls {
 		c := &s.Controls[i]
-		c.Reason, c.Message, c.NotApplicable, c.Failed = "", "", nil, nil
-		share(&c.Control, &c.Baseline)
+		c.Message, c.NotApplicable, c.Failed = "", nil, nil
+		share(&c.Control, &c.Baseline, &c.Reason)
 		c.Severity = unique.Make(c.Severity).Value()
 		for _, counts := range []*map[string]int32{&c.Drifted, &c.Unknown, &c.Excepted} {
 			if len(*counts) > 0 {

@@ -117,6 +117,13 @@ type BaselineSpec struct {
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
+	// approvals approves batches: all that is proposed for a control in whatever accounts. Each names the digest that
+	// status.proposals has for the control, and counts for what was proposed then. Entries that were used can be taken out.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Approvals []BatchApproval `json:"approvals,omitempty"`
+
 	// priority decides between two baselines of one kind that declare the same control for the same account and region: the
 	// higher number wins, then the name that sorts first. The winner decides the control alone, also for resources that its
 	// own selector leaves out. -1000 to 1000, default 0.
@@ -124,6 +131,37 @@ type BaselineSpec struct {
 	// +kubebuilder:validation:Minimum=-1000
 	// +kubebuilder:validation:Maximum=1000
 	Priority int32 `json:"priority,omitempty"`
+}
+
+// BatchApproval approves what is proposed for one control of the baseline.
+type BatchApproval struct {
+	// control is the control's id. Example: s3-account-public-access-block
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Control string `json:"control"`
+
+	// digest is the digest that status.proposals has for the control. Example: 5f0c7be2d1a94c3f8e6b7a1d2c3e4f50
+	// +required
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{32}$`
+	// +kubebuilder:validation:MaxLength=32
+	Digest string `json:"digest"`
+
+	// by is the name of the user who approves, as the API server knows it (kubectl auth whoami); the admission policy
+	// plumbline-approvals refuses another's. Example: alice@example.com
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	By string `json:"by"`
+
+	// reason says why. Example: agreed in CHG-1234
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+
+	// via is GitOps where a Git operator writes the approval down for somebody: by is then taken as claimed, and shown as such.
+	// +optional
+	Via DecisionVia `json:"via,omitempty"`
 }
 
 // Defaults of BaselineSpec, applied where a field is absent.
@@ -341,6 +379,11 @@ type BaselineStatus struct {
 	// +listType=atomic
 	WorstAccounts []BaselineAccountCount `json:"worstAccounts,omitempty"`
 
+	// proposals are what waits for an approval, by control.
+	// +optional
+	// +listType=atomic
+	Proposals []BaselineProposal `json:"proposals,omitempty"`
+
 	// lastHandledReconcileAt is the value of the annotation plumbline.dev/reconcile-requested-at that every selected account
 	// has answered.
 	// +optional
@@ -351,6 +394,30 @@ type BaselineStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// BaselineProposal is what is proposed for one control: a batch that spec.approvals can approve.
+type BaselineProposal struct {
+	// control is the control's id.
+	Control string `json:"control"`
+	// open is the number of Remediations that are proposed.
+	Open int32 `json:"open"`
+	// changes is the number of changes in them.
+	// +optional
+	Changes int32 `json:"changes,omitempty"`
+	// risk is the highest risk among them.
+	// +optional
+	Risk string `json:"risk,omitempty"`
+	// digest is what an approval of all of them names.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+	// accounts are the first ten of the accounts.
+	// +optional
+	// +listType=atomic
+	Accounts []string `json:"accounts,omitempty"`
+	// waiting is the number of further accounts whose changes are proposed once others are decided.
+	// +optional
+	Waiting int32 `json:"waiting,omitempty"`
 }
 
 // BaselineControlCount counts the accounts in which one control is not wholly compliant.

@@ -33,6 +33,8 @@ const (
 	// ConditionDecisionRefused on a Remediation: an approval, an undo or a rejection does not count, and why. Present only while
 	// true.
 	ConditionDecisionRefused = "DecisionRefused"
+	// ConditionApprovalsRefused on a baseline: entries of spec.approvals do not count, and why. Present only while true.
+	ConditionApprovalsRefused = "ApprovalsRefused"
 	// ConditionUndoing on a Remediation: it is being taken back. Present only while true.
 	ConditionUndoing = "Undoing"
 )

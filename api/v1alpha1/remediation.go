@@ -230,6 +230,9 @@ type Decided struct {
 	// via is GitOps where by is only claimed.
 	// +optional
 	Via DecisionVia `json:"via,omitempty"`
+	// batch is the digest of the batch that was approved in the baseline's spec.approvals; empty where this one was by itself.
+	// +optional
+	Batch string `json:"batch,omitempty"`
 }
 
 // ChangeOutcome says what became of a single change.

@@ -83,18 +83,12 @@ func phases(all []v1alpha1.Remediation) []string {
 
 var _ = Describe("A Remediation", Ordered, ContinueOnFailure, func() {
 	s := stage(plot{flags: []string{"--allow-writes"}})
-	const (
-		block    = "s3-account-public-access-block"
-		baseline = `
-			mode: Enforce
-			accounts: {include: ["` + payProd + `"]}
-			accountPublicAccessBlock: {state: Enabled}`
-	)
+	const block = s3AccountBlock
 	var proposed v1alpha1.Remediation
 
 	It("proposes a Disruptive change, and nothing is written", func(ctx SpecContext) {
 		mark := s.mark(ctx)
-		s.declare(ctx, "S3Baseline", "organization", baseline)
+		s.declare(ctx, "S3Baseline", "organization", enforcedBlock(payProd))
 		proposed = s.awaitPhase(ctx, payProd, block, v1alpha1.RemediationProposed)
 		Expect(proposed.Name).To(Equal(payProd + "-" + block + "-" + proposed.Status.PlanDigest[:8] + "-0"))
 		st := proposed.Status
@@ -137,7 +131,7 @@ var _ = Describe("A Remediation", Ordered, ContinueOnFailure, func() {
 		applied := s.awaitPhase(ctx, payProd, block, v1alpha1.RemediationApplied)
 		Expect(applied.Name).To(Equal(proposed.Name))
 		Expect([]string{applied.Status.Decided.By, applied.Status.Decided.Reason, applied.Status.Progress}).To(Equal([]string{alice, "agreed in CHG-1", "1/1"}))
-		Expect(s.writes(ctx, mark)).To(Equal([]string{call("s3control:PutPublicAccessBlock", payProd, virginia)}))
+		Expect(s.writes(ctx, mark)).To(Equal([]string{call(s3PutAccountBlock, payProd, virginia)}))
 		s.compliant(ctx, "S3Baseline", "organization")
 	})
 
@@ -164,5 +158,118 @@ var _ = Describe("A Remediation", Ordered, ContinueOnFailure, func() {
 		s.recheck(ctx, payProd)
 		Expect(phases(remediations(ctx, Default, payProd, block))).To(Equal([]string{"Undone", "Rejected"}))
 		Expect(s.account(ctx, payProd).Status.Drift[0].Message).To(ContainSubstring("rejected by " + bob))
+	})
+})
+
+var _ = Describe("Remediations of many accounts", Ordered, ContinueOnFailure, func() {
+	s := stage(plot{flags: []string{"--allow-writes"}})
+	three := []string{payProd, shopProd, webProd}
+	batch := func(ctx context.Context, g Gomega) v1alpha1.BaselineProposal {
+		GinkgoHelper()
+		b := &v1alpha1.S3Baseline{}
+		g.Expect(shared.client.Get(ctx, client.ObjectKey{Name: "organization"}, b)).To(Succeed())
+		g.Expect(b.Status.Proposals).To(HaveLen(1))
+		return b.Status.Proposals[0]
+	}
+	approve := func(ctx context.Context, k stack.Kubectl, digest, by, via string) error {
+		GinkgoHelper()
+		_, err := k.Run(ctx, "patch", "s3baseline", "organization", "--type=merge", "-p", fmt.Sprintf(
+			`{"spec":{"approvals":[{"control":%q,"digest":%q,"by":%q,"reason":"CHG-2"%s}]}}`, s3AccountBlock, digest, by, via))
+		return err
+	}
+	var proposal v1alpha1.BaselineProposal
+
+	It("stand as one batch in the baseline", func(ctx SpecContext) {
+		s.declare(ctx, "S3Baseline", "organization", `
+			mode: Enforce
+			accounts: {include: ["`+strings.Join(three, `", "`)+`"]}
+			accountPublicAccessBlock: {state: Enabled}`)
+		Eventually(func(g Gomega) {
+			proposal = batch(ctx, g)
+			g.Expect([]any{proposal.Control, proposal.Open, proposal.Waiting, proposal.Risk, proposal.Accounts}).To(Equal(
+				[]any{s3AccountBlock, int32(3), int32(0), "Disruptive", three}))
+		}).WithContext(ctx).Should(Succeed())
+	})
+
+	It("are not approved with a digest that is another's", func(ctx SpecContext) {
+		mark := s.mark(ctx)
+		k := as(ctx, alice, "plumbline-view", "plumbline-decide-remediations", "plumbline-write-baselines")
+		Expect(approve(ctx, k, strings.Repeat("0", 32), alice, "")).To(Succeed())
+		s.awaitCondition(ctx, "S3Baseline", "organization", v1alpha1.ConditionApprovalsRefused, "True", v1alpha1.ReasonOtherDigest)
+		s.recheck(ctx, three...)
+		Expect(s.writes(ctx, mark)).To(BeEmpty())
+		Expect(batch(ctx, Default).Digest).To(Equal(proposal.Digest), "an approval that does not count changes nothing")
+	})
+
+	It("are approved from Git by an account that the policy lists, and say that it only claims who did", func(ctx SpecContext) {
+		const argo = "system:serviceaccount:argocd:argocd-application-controller"
+		for _, policy := range []string{"plumbline-approvals", "plumbline-remediation"} {
+			index := map[string]string{"plumbline-approvals": "0", "plumbline-remediation": "1"}[policy]
+			kubectl(ctx, "patch", "validatingadmissionpolicy", policy, "--type=json", "-p",
+				`[{"op":"replace","path":"/spec/variables/`+index+`/expression","value":"['`+argo+`']"}]`)
+		}
+		git, err := shared.plane.AsServiceAccount("argocd", "argocd-application-controller")
+		Expect(err).NotTo(HaveOccurred())
+		for _, role := range []string{"plumbline-view", "plumbline-decide-remediations", "plumbline-write-baselines"} {
+			kubectl(ctx, "create", "clusterrolebinding", "argo-"+role, "--clusterrole="+role, "--serviceaccount=argocd:argocd-application-controller")
+		}
+		mark := s.mark(ctx)
+		Eventually(func() error { return approve(ctx, git, proposal.Digest, "carol", `,"via":"GitOps"`) }).WithContext(ctx).Should(Succeed())
+		s.compliant(ctx, "S3Baseline", "organization")
+		for _, id := range three {
+			r := s.awaitPhase(ctx, id, s3AccountBlock, v1alpha1.RemediationApplied)
+			Expect([]any{r.Status.Decided.By, r.Status.Decided.Via, r.Status.Decided.Batch}).To(Equal([]any{"carol", v1alpha1.ViaGitOps, proposal.Digest}))
+		}
+		Expect(s.writes(ctx, mark)).To(ConsistOf(inEach(s3PutAccountBlock, three, []string{virginia})))
+		Expect(condition(ctx, Default, "S3Baseline", "organization", v1alpha1.ConditionApprovalsRefused)).To(BeNil())
+	})
+})
+
+var _ = Describe("A change that needs no approval", Ordered, ContinueOnFailure, func() {
+	s := stage(plot{flags: []string{"--allow-writes"}})
+	var made v1alpha1.Remediation
+
+	It("is on record before AWS is touched", func(ctx SpecContext) {
+		at := s.hold(ctx, stack.ActionHoldBefore, in(payProd, "", "ec2", "EnableEbsEncryptionByDefault"), 0)
+		s.declare(ctx, "EncryptionBaseline", "organization", `
+			mode: Enforce
+			accounts: {include: ["`+payProd+`"]}
+			ebsDefault: {state: Enabled}`)
+		at.await(ctx)
+		made = s.awaitPhase(ctx, payProd, ebsDefault, v1alpha1.RemediationApplying)
+		Expect([]any{made.Status.Decided.By, made.Status.Risk, len(made.Status.Changes), made.Status.Changes[0].Before}).To(Equal(
+			[]any{"plumbline", "Safe", 3, `{"enabled":false}`}))
+		at.release(ctx)
+		s.awaitPhase(ctx, payProd, ebsDefault, v1alpha1.RemediationApplied)
+	})
+
+	It("can be undone, and is not made again without an approval", func(ctx SpecContext) {
+		mark := s.mark(ctx)
+		Expect(decide(ctx, approver(ctx, alice), made.Name, "undo", made.Status.Digest, alice)).To(Succeed())
+		s.awaitPhase(ctx, payProd, ebsDefault, v1alpha1.RemediationProposed)
+		s.recheck(ctx, payProd)
+		Expect(s.writes(ctx, mark)).To(ConsistOf(inEach("ec2:DisableEbsEncryptionByDefault", []string{payProd}, regions)))
+		Expect(s.account(ctx, payProd).Status.Drift[0].Message).To(ContainSubstring("undone by " + alice))
+	})
+
+	It("keeps policy documents out of its status, and undoes from the Secret that holds them", func(ctx SpecContext) {
+		s3Make(ctx, payProd, frankfurt, "with-policy")
+		s.declare(ctx, "S3Baseline", "organization", `
+			mode: Enforce
+			approval: Irreversible
+			accounts: {include: ["`+payProd+`"]}
+			secureTransport: {state: Enabled}`)
+		r := s.awaitPhase(ctx, payProd, s3Transport, v1alpha1.RemediationApplied)
+		Expect(r.Status.Secret).NotTo(BeEmpty())
+		for _, c := range r.Status.Changes {
+			Expect([]string{c.Before, c.After}).To(Equal([]string{"", ""}))
+		}
+		Expect(kubectl(ctx, "get", "remediation", r.Name, "-o", "yaml")).NotTo(ContainSubstring("aws:SecureTransport"))
+		mark := s.mark(ctx)
+		Expect(decide(ctx, approver(ctx, alice), r.Name, "undo", r.Status.Digest, alice)).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(get(ctx, g, "Remediation", r.Name).Object["status"]).To(HaveKeyWithValue("phase", "Undone"))
+		}).WithContext(ctx).Should(Succeed())
+		Expect(s.writes(ctx, mark)).To(Equal([]string{call("s3:DeleteBucketPolicy", payProd, frankfurt)}))
 	})
 })

@@ -26,6 +26,7 @@ var SecureTransport = control.Control[PerBucket[v1alpha1.SecureTransport]]{
 		Risk:        control.Disruptive,
 		Severity:    v1alpha1.SeverityMedium,
 		PerResource: true,
+		Documents:   true,
 		Frameworks: map[string][]string{
 			"CIS-5.0": {"2.1.1"}, "CIS-3.0": {"2.1.1"}, "SecurityHub": {"S3.5"},
 		},
