@@ -120,23 +120,21 @@ func (w world) decidedSince(c *check) bool {
 // withdrawn finds out who has undone a change of the check, or is about to: nobody makes it again without an approval. One that a
 // person approved later is not withdrawn any more. Nil where nothing was undone.
 func (w world) withdrawn(id checkID) func(control.Drift) string {
-	var of []*v1alpha1.Remediation
-	for _, r := range w.records {
+	of := slices.DeleteFunc(slices.Clone(w.records), func(r *v1alpha1.Remediation) bool {
 		undone := r.Status.Phase == v1alpha1.RemediationUndone || isUndoing(r)
-		if undone && r.Status.Control == id.Control && r.Status.Baseline == id.Baseline {
-			of = append(of, r)
-		}
-	}
+		return !undone || r.Status.Control != id.Control || r.Status.Baseline != id.Baseline
+	})
 	if len(of) == 0 {
 		return nil
 	}
 	return func(d control.Drift) string {
 		after := digestOf(d.After)
+		changes := func(c v1alpha1.RemediationChange) bool {
+			return c.Region == id.Region && c.Resource == d.Resource && c.AfterDigest == after
+		}
 		for _, r := range of {
-			for _, c := range r.Status.Changes {
-				if c.Region == id.Region && c.Resource == d.Resource && c.AfterDigest == after && !w.approvedAfter(r) {
-					return undoneBy(r)
-				}
+			if slices.ContainsFunc(r.Status.Changes, changes) && !w.approvedAfter(r) {
+				return undoneBy(r)
 			}
 		}
 		return ""

@@ -138,20 +138,22 @@ func (r *RemediationReconciler) accepts(c conditions, rem *v1alpha1.Remediation,
 
 // judgeUndo takes in that somebody wants the change taken back.
 func (r *RemediationReconciler) judgeUndo(rem *v1alpha1.Remediation, c conditions) {
-	d := rem.Spec.Undo
-	if d == nil || isUndoing(rem) || rem.Status.Phase == v1alpha1.RemediationUndone || rem.Status.Phase == v1alpha1.RemediationApplying {
+	d, phase := rem.Spec.Undo, rem.Status.Phase
+	if d == nil || isUndoing(rem) || slices.Contains([]v1alpha1.RemediationPhase{v1alpha1.RemediationUndone, v1alpha1.RemediationApplying, ""}, phase) {
 		return // what is being made is taken back once that is over
 	}
 	made := slices.ContainsFunc(rem.Status.Changes, undoable) || len(rem.Status.Changes) == 0 // the cache has none of what is finished
-	switch applied := rem.Status.Phase == v1alpha1.RemediationApplied || rem.Status.Phase == v1alpha1.RemediationFailed; {
-	case !applied:
-		c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonNotDecidable,
-			"nothing was made that could be undone: the phase is "+string(rem.Status.Phase))
+	refuse := func(reason, message string) {
+		c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, reason, message)
+	}
+	switch {
+	case !slices.Contains([]v1alpha1.RemediationPhase{v1alpha1.RemediationApplied, v1alpha1.RemediationFailed}, phase):
+		refuse(v1alpha1.ReasonNotDecidable, "nothing was made that could be undone: the phase is "+string(phase))
 	case !rem.Status.Reversible:
-		c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonIrreversible, "the changes of "+rem.Status.Control+" cannot be undone")
+		refuse(v1alpha1.ReasonIrreversible, "the changes of "+rem.Status.Control+" cannot be undone")
 	case r.accepts(c, rem, d) && made:
 		c.set(v1alpha1.ConditionUndoing, metav1.ConditionTrue, v1alpha1.ReasonRequested, d.By+" wants it taken back")
 	case d.Digest == rem.Status.Digest:
-		c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonChangedSince, "nothing was undone: every resource has changed since; see status.changes")
+		refuse(v1alpha1.ReasonChangedSince, "nothing was undone: every resource has changed since; see status.changes")
 	}
 }
