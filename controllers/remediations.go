@@ -30,8 +30,8 @@ const (
 	maxInline = 8 << 10
 	// proposalLasts is how long a proposal can be approved, and what was approved is tried.
 	proposalLasts = 72 * time.Hour
-	// accountIndex finds the Remediations of an account in the cache.
-	accountIndex = "account"
+	// accountIndex finds the Remediations of an account: in the cache by this index, at the API server by this field.
+	accountIndex = "status.account"
 )
 
 // Bounds of what is proposed at a time; the accounts beyond them are counted and proposed as places free.

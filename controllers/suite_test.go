@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,7 +62,7 @@ func startAPIServer() {
 		return
 	}
 	scheme := runtime.NewScheme()
-	s.err = v1alpha1.AddToScheme(scheme)
+	s.err = errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme))
 	if s.err == nil {
 		s.client, s.err = client.NewWithWatch(config, client.Options{Scheme: scheme})
 	}
@@ -82,6 +83,7 @@ type cluster struct {
 	accounts      *AccountReconciler
 	baselines     *BaselineReconciler
 	organizations *OrganizationReconciler
+	records       *RemediationReconciler
 	heard         func() []string
 	// before is called before a status is written. Nil: nothing.
 	before func(client.Object) error
@@ -118,7 +120,12 @@ func newCluster(t *testing.T) *cluster {
 		Client: c, Live: c, Cloud: entrance, Kinds: controls.Kinds(), Directory: &Directory{}, Record: record, AllowWrites: true, Clock: c.clock,
 		Engine: engine.New(engine.Limits{}, record, c.clock),
 	}
-	c.baselines = &BaselineReconciler{Client: c, Kinds: controls.Kinds(), Record: record, AllowWrites: true, Clock: c.clock}
+	c.records = &RemediationReconciler{&Remediations{Client: c, Live: c, Namespace: "default", Record: record, Clock: c.clock}}
+	for _, k := range controls.Kinds() {
+		c.records.Catalogue = append(c.records.Catalogue, k.Catalogue()...)
+	}
+	c.accounts.Remediations = c.records.Remediations
+	c.baselines = &BaselineReconciler{Remediations: c.records.Remediations, Client: c, Kinds: controls.Kinds(), Record: record, AllowWrites: true, Clock: c.clock}
 	c.organizations = &OrganizationReconciler{
 		Client: c, Live: c, Directory: c.accounts.Directory, Record: record, Entry: c.accounts.Entry, Clock: c.clock,
 		Read: func(context.Context, cloud.Account) (*cloud.Organization, error) { return c.read, c.readErr },
@@ -143,7 +150,7 @@ func (c *cluster) later(d time.Duration) {
 
 // empty takes everything away that an earlier test left.
 func (c *cluster) empty() {
-	for _, o := range []client.Object{&v1alpha1.AWSAccount{}, &v1alpha1.AWSOrganization{}, &v1alpha1.EncryptionBaseline{}, &v1alpha1.BaselineException{}} {
+	for _, o := range []client.Object{&v1alpha1.AWSAccount{}, &v1alpha1.AWSOrganization{}, &v1alpha1.EncryptionBaseline{}, &v1alpha1.BaselineException{}, &v1alpha1.Remediation{}} {
 		if err := apiServer.client.DeleteAllOf(context.Background(), o); err != nil {
 			c.Fatal(err)
 		}
@@ -165,6 +172,12 @@ func (c *cluster) handle() {
 		defer c.mu.Unlock()
 		delete(c.off, call.Account+" "+call.Region)
 		return &ec2.EnableEbsEncryptionByDefaultOutput{}, nil
+	})
+	cloudtest.Handle(&c.aws, func(call cloudtest.Call, _ *ec2.DisableEbsEncryptionByDefaultInput) (*ec2.DisableEbsEncryptionByDefaultOutput, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.off[call.Account+" "+call.Region] = true
+		return &ec2.DisableEbsEncryptionByDefaultOutput{}, nil
 	})
 }
 

@@ -1,0 +1,382 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
+)
+
+// asking is a baseline whose every change waits for an approval.
+func asking() *v1alpha1.EncryptionBaseline {
+	b := encryptionBaseline(v1alpha1.ModeEnforce)
+	b.Spec.Approval = v1alpha1.ApprovalAll
+	return b
+}
+
+// remediationsOf are an account's Remediations, oldest first, and their phases.
+func (c *cluster) remediationsOf(id string) (all []v1alpha1.Remediation, phases string) {
+	c.Helper()
+	var list v1alpha1.RemediationList
+	if err := apiServer.client.List(c.ctx, &list, client.MatchingLabels{v1alpha1.LabelAccount: id}); err != nil {
+		c.Fatal(err)
+	}
+	slices.SortFunc(list.Items, func(a, b v1alpha1.Remediation) int {
+		if d := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); d != 0 {
+			return d
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	var names []string
+	for _, r := range list.Items {
+		names = append(names, string(r.Status.Phase))
+	}
+	return list.Items, strings.Join(names, " ")
+}
+
+// decide writes a decision into a Remediation's spec, and has it taken in.
+func (c *cluster) decide(name string, alter func(*v1alpha1.RemediationSpec, *v1alpha1.Decision)) {
+	c.Helper()
+	change(c, name, &v1alpha1.Remediation{}, func(r *v1alpha1.Remediation) {
+		alter(&r.Spec, &v1alpha1.Decision{Digest: r.Status.Digest, By: "alice", Reason: "agreed"})
+	})
+	c.judge(name)
+}
+
+func (c *cluster) judge(name string) ctrl.Result {
+	c.Helper()
+	result, err := c.records.Reconcile(c.ctx, ctrl.Request{NamespacedName: client.ObjectKey{Name: name}})
+	if err != nil {
+		c.Fatal(err)
+	}
+	return result
+}
+
+func approve(s *v1alpha1.RemediationSpec, d *v1alpha1.Decision) { s.Approval = d }
+func undo(s *v1alpha1.RemediationSpec, d *v1alpha1.Decision)    { s.Undo = d }
+func reject(s *v1alpha1.RemediationSpec, d *v1alpha1.Decision)  { s.Rejected = d }
+
+func (c *cluster) writes() (all []string) {
+	for _, call := range c.calls() {
+		if strings.HasPrefix(call, "Enable") || strings.HasPrefix(call, "Disable") {
+			all = append(all, call)
+		}
+	}
+	return sorted(all)
+}
+
+// proposed is an account in which encryption is off in one region and waits for an approval.
+func proposed(t *testing.T) (*cluster, v1alpha1.Remediation) {
+	t.Helper()
+	c := newCluster(t)
+	c.create(organization(), asking(), anAccount(member))
+	c.off[member+" "+ireland] = true
+	c.pass(member)
+	all, phases := c.remediationsOf(member)
+	if phases != "Proposed" {
+		t.Fatalf("phases are %q", phases)
+	}
+	return c, all[0]
+}
+
+func TestAProposalIsMadeOnlyAsItWasApproved(t *testing.T) {
+	cases := map[string]struct {
+		meanwhile func(c *cluster)
+		phases    string
+		writes    []string
+	}{
+		"as it was":                 {func(*cluster) {}, "Applied", []string{"EnableEbsEncryptionByDefault eu-west-1"}},
+		"one more resource departs": {func(c *cluster) { c.off[member+" "+frankfurt] = true }, "Superseded Proposed", nil},
+		"somebody put it right":     {func(c *cluster) { delete(c.off, member+" "+ireland) }, "Superseded", nil},
+		"the baseline's settings changed": {func(c *cluster) {
+			change(c, "organization", &v1alpha1.EncryptionBaseline{}, func(b *v1alpha1.EncryptionBaseline) {
+				b.Spec.KMSRotation = &v1alpha1.KMSRotation{ControlSpec: v1alpha1.ControlSpec{State: v1alpha1.Enabled, Mode: v1alpha1.ModeAudit}}
+			})
+		}, "Superseded Proposed", nil},
+		"the baseline only reports now": {func(c *cluster) {
+			change(c, "organization", &v1alpha1.EncryptionBaseline{}, func(b *v1alpha1.EncryptionBaseline) { b.Spec.Mode = v1alpha1.ModeAudit })
+		}, "Superseded", nil},
+		"the baseline is gone": {func(c *cluster) {
+			if err := c.Delete(c.ctx, encryptionBaseline(v1alpha1.ModeAudit)); err != nil {
+				c.Fatal(err)
+			}
+		}, "Superseded", nil},
+		"all writes are stopped": {func(c *cluster) {
+			change(c, "acme", &v1alpha1.AWSOrganization{}, func(o *v1alpha1.AWSOrganization) { o.Spec.Writes = v1alpha1.WritesStopped })
+		}, "Approved", nil},
+		"it expired": {func(c *cluster) { c.later(proposalLasts) }, "Expired Proposed", nil},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c, r := proposed(t)
+			c.decide(r.Name, approve)
+			tc.meanwhile(c)
+			c.calls()
+			for range 3 { // what was superseded is looked at again and proposed anew
+				c.judge(r.Name)
+				c.later(2 * time.Minute)
+				c.pass(member)
+			}
+			_, phases := c.remediationsOf(member)
+			same(t, "phases", tc.phases, phases)
+			same(t, "writes", tc.writes, c.writes())
+		})
+	}
+}
+
+func TestWhatCannotBePutOnRecordIsNotWritten(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), encryptionBaseline(v1alpha1.ModeEnforce), anAccount(member))
+	c.off[member+" "+ireland] = true
+	c.before = func(o client.Object) error {
+		if _, is := o.(*v1alpha1.Remediation); is {
+			return errors.New("etcd is full")
+		}
+		return nil
+	}
+	c.pass(member)
+	same(t, "writes", []string(nil), c.writes())
+	same(t, "reason", v1alpha1.RowNotRecorded, c.account(member).Status.Drift[0].Reason)
+	c.before = nil
+	c.later(settleAfter)
+	c.pass(member)
+	same(t, "writes", []string{"EnableEbsEncryptionByDefault eu-west-1"}, c.writes())
+	_, phases := c.remediationsOf(member)
+	same(t, "the record that was left half made is the one that is used", "Applied", phases)
+}
+
+func TestWhatWasUndoneIsNotMadeAgainWithoutAnApproval(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), encryptionBaseline(v1alpha1.ModeEnforce), anAccount(member))
+	c.off[member+" "+ireland] = true
+	c.pass(member)
+	all, phases := c.remediationsOf(member)
+	same(t, "phases", "Applied", phases)
+	c.decide(all[0].Name, undo)
+	c.writes()
+	for range 3 {
+		c.pass(member)
+		c.later(2 * time.Minute)
+	}
+	same(t, "writes", []string{"DisableEbsEncryptionByDefault eu-west-1"}, c.writes())
+	all, phases = c.remediationsOf(member)
+	same(t, "phases", "Undone Proposed", phases)
+
+	c.decide(all[1].Name, approve)
+	c.pass(member)
+	_, phases = c.remediationsOf(member)
+	same(t, "phases", "Undone Applied", phases)
+	c.later(2 * time.Hour)
+	c.off[member+" "+ireland] = true
+	c.pass(member)
+	same(t, "once it was approved again, a later drift is put right by itself",
+		[]string{"EnableEbsEncryptionByDefault eu-west-1", "EnableEbsEncryptionByDefault eu-west-1"}, c.writes())
+}
+
+func TestARejectedPlanIsNotProposedAgainUntilItsRemediationIsGone(t *testing.T) {
+	c, r := proposed(t)
+	c.decide(r.Name, reject)
+	c.later(2 * time.Hour)
+	c.pass(member)
+	_, phases := c.remediationsOf(member)
+	same(t, "phases", "Rejected", phases)
+	if got := c.account(member).Status.Drift[0].Message; !strings.Contains(got, "rejected by alice ("+r.Name+"): agreed") {
+		t.Errorf("the row says %q", got)
+	}
+	if err := c.Delete(c.ctx, &r); err != nil {
+		t.Fatal(err)
+	}
+	c.later(2 * time.Hour)
+	c.pass(member)
+	_, phases = c.remediationsOf(member)
+	same(t, "phases", "Proposed", phases)
+}
+
+// proposal is a status as a pass would propose it.
+func proposal(account string, changes ...v1alpha1.RemediationChange) v1alpha1.RemediationStatus {
+	s := v1alpha1.RemediationStatus{
+		Phase: v1alpha1.RemediationProposed, Account: account, Control: flag, Baseline: "EncryptionBaseline/organization", Changes: changes,
+	}
+	s.PlanDigest = planDigest(&s)
+	s.Digest = digestOf([]byte(s.PlanDigest))
+	return s
+}
+
+func TestProposalsAreBounded(t *testing.T) {
+	c := newCluster(t)
+	for i := range MaxOpenPerBaseline {
+		if _, err := c.records.make(t.Context(), proposal(fmt.Sprintf("%012d", i)), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := c.records.make(t.Context(), proposal(member), false)
+	if !errors.Is(err, errFull) {
+		t.Errorf("one more than may be open: %v", err)
+	}
+	other := proposal(member)
+	other.Baseline = "S3Baseline/organization"
+	if _, err := c.records.make(t.Context(), other, false); err != nil {
+		t.Errorf("of another baseline: %v", err)
+	}
+	all, _ := c.remediationsOf("000000000007")
+	c.decide(all[0].Name, reject)
+	if _, err := c.records.make(t.Context(), proposal(member), false); err != nil {
+		t.Errorf("once there is room: %v", err)
+	}
+}
+
+func TestFinishedRemediationsGoInTime(t *testing.T) {
+	c := newCluster(t)
+	at := func(account string, phase v1alpha1.RemediationPhase, ago time.Duration) {
+		s := proposal(account)
+		s.Phase, s.FinishedAt = phase, new(metav1.NewTime(c.clock().Add(-ago)))
+		if phase == "" {
+			s.FinishedAt = nil
+		}
+		if _, err := c.records.make(t.Context(), s, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at("000000000001", v1alpha1.RemediationApplied, finishedKept)
+	at("000000000002", v1alpha1.RemediationApplied, finishedKept-time.Minute)
+	at("000000000003", v1alpha1.RemediationUndone, 2*finishedKept)
+	at("000000000004", v1alpha1.RemediationRejected, finishedKept)
+	at("000000000005", "", 0)
+	c.later(unfinishedFor)
+	var left []string
+	for i := range 5 {
+		id := fmt.Sprintf("%012d", i+1)
+		all, _ := c.remediationsOf(id)
+		c.judge(all[0].Name)
+		if all, phases := c.remediationsOf(id); len(all) > 0 {
+			left = append(left, id[11:]+" "+phases)
+		}
+	}
+	// What was undone keeps Plumbline from making the change again, so it stays.
+	same(t, "those that are left", []string{"3 Undone"}, left[len(left)-1:])
+	same(t, "those that are left", "2 Applied", left[0])
+}
+
+func TestStatesThatAreLargeOrDocumentsLieInASecret(t *testing.T) {
+	c := newCluster(t)
+	small := v1alpha1.RemediationChange{Region: ireland, Resource: "arn:aws:s3:::small", Before: `{"a":1}`, After: `{"a":2}`}
+	big := v1alpha1.RemediationChange{Region: ireland, Resource: "arn:aws:s3:::big", Before: `"` + strings.Repeat("x", maxInline) + `"`, After: `{}`}
+	for name, tc := range map[string]struct {
+		changes   []v1alpha1.RemediationChange
+		documents bool
+		secret    bool
+	}{
+		"small": {[]v1alpha1.RemediationChange{small}, false, false}, "large": {[]v1alpha1.RemediationChange{small, big}, false, true},
+		"documents": {[]v1alpha1.RemediationChange{small}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := c.records.make(t.Context(), proposal(member, tc.changes...), tc.documents)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored := reload(c, made.Name, &v1alpha1.Remediation{})
+			same(t, "in a Secret", tc.secret, stored.Status.Secret != "")
+			same(t, "the state is in the status", !tc.secret, stored.Status.Changes[0].Before != "")
+			whole, err := c.records.read(t.Context(), made.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "read whole", tc.changes, whole.Status.Changes)
+			if !tc.secret {
+				return
+			}
+			secret := &corev1.Secret{}
+			if err := c.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: stored.Status.Secret}, secret); err != nil {
+				t.Fatal(err)
+			}
+			same(t, "the Secret goes with the Remediation", stored.UID, secret.OwnerReferences[0].UID)
+		})
+	}
+}
+
+func TestABatchIsFinishedAlsoAfterAnInterruption(t *testing.T) {
+	c := newCluster(t)
+	var members []*v1alpha1.Remediation
+	for i := range 3 {
+		r, err := c.records.make(t.Context(), proposal(fmt.Sprintf("%012d", i)), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, r)
+	}
+	b := asking()
+	digest := batchDigest("EncryptionBaseline/organization", flag, members)
+	b.Spec.Approvals = []v1alpha1.BatchApproval{{Control: flag, Digest: digest, By: "alice"}}
+	kind := c.baselines.Kinds[slices.IndexFunc(c.baselines.Kinds, func(k control.Kind) bool { return k.Name == "EncryptionBaseline" })]
+	sumUp := func() *sum {
+		s := newRollUps(organization(), []declared{declare(kind, b)}, c.clock())[0]
+		var all v1alpha1.RemediationList
+		if err := c.List(t.Context(), &all); err != nil {
+			t.Fatal(err)
+		}
+		s.records = all.Items
+		return s
+	}
+	// A manager approved one of the three, and was killed.
+	if err := c.records.approveOne(t.Context(), members[1], b.Spec.Approvals[0]); err != nil {
+		t.Fatal(err)
+	}
+	if refused, err := sumUp().approve(t.Context(), c.records.Remediations); err != nil || len(refused) > 0 {
+		t.Fatalf("refused %v, error %v", refused, err)
+	}
+	for _, r := range members {
+		same(t, "phase", v1alpha1.RemediationApproved, reload(c, r.Name, &v1alpha1.Remediation{}).Status.Phase)
+	}
+	// What is proposed later was not seen by whoever approved.
+	late, err := c.records.make(t.Context(), proposal(member), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refused, err := sumUp().approve(t.Context(), c.records.Remediations); err != nil || len(refused) > 0 {
+		t.Fatalf("a batch that was used is no mistake: %v, %v", refused, err)
+	}
+	same(t, "phase", v1alpha1.RemediationProposed, reload(c, late.Name, &v1alpha1.Remediation{}).Status.Phase)
+}
+
+func TestOneRemediationHoldsSoMuch(t *testing.T) {
+	many := make([]v1alpha1.RemediationChange, maxChanges+1)
+	same(t, "changes", maxChanges, len(fitting(many)))
+	big := []v1alpha1.RemediationChange{{Before: strings.Repeat("x", maxPlan)}, {}}
+	same(t, "one that is too large goes alone", 1, len(fitting(big)))
+	same(t, "none", 0, len(fitting(nil)))
+}
+
+func TestTheDigestOfAPlanIsOfAllThatItWouldDo(t *testing.T) {
+	base := proposal(member, v1alpha1.RemediationChange{Region: ireland, Resource: "arn:1", Risk: "Safe", BeforeDigest: "b", AfterDigest: "a"})
+	for name, alter := range map[string]func(*v1alpha1.RemediationStatus){
+		"account":  func(s *v1alpha1.RemediationStatus) { s.Account = otherOne },
+		"role":     func(s *v1alpha1.RemediationStatus) { s.Role = "arn:aws:iam::1:role/other" },
+		"baseline": func(s *v1alpha1.RemediationStatus) { s.BaselineUID = "another" },
+		"settings": func(s *v1alpha1.RemediationStatus) { s.Revision = "another" },
+		"control":  func(s *v1alpha1.RemediationStatus) { s.Control = volumes },
+		"resource": func(s *v1alpha1.RemediationStatus) { s.Changes[0].Resource = "arn:2" },
+		"region":   func(s *v1alpha1.RemediationStatus) { s.Changes[0].Region = frankfurt },
+		"before":   func(s *v1alpha1.RemediationStatus) { s.Changes[0].BeforeDigest = "c" },
+		"after":    func(s *v1alpha1.RemediationStatus) { s.Changes[0].AfterDigest = "c" },
+		"risk":     func(s *v1alpha1.RemediationStatus) { s.Changes[0].Risk = "Irreversible" },
+	} {
+		other := *base.DeepCopy()
+		alter(&other)
+		if planDigest(&other) == base.PlanDigest {
+			t.Errorf("another %s makes no other digest", name)
+		}
+	}
+	later := *base.DeepCopy()
+	later.Expires = new(metav1.NewTime(noon))
+	same(t, "the digest of the plan leaves out when", base.PlanDigest, planDigest(&later))
+}
