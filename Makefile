@@ -88,14 +88,14 @@ test-scripts: build ## Run the tests of the scripts and of what goes into the im
 
 .PHONY: test-e2e
 test-e2e: controlplane emulator build ## Run the end-to-end tests: the binary, a real API server, kubectl and the emulator (E2EFLAGS)
-	@$(say) "end-to-end tests (about 11 minutes)"
+	@$(say) "end-to-end tests (about 12 minutes)"
 	@go test -v -count=1 -timeout 40m $(GOTESTFLAGS) ./test/e2e/... -ginkgo.label-filter='!chaos' $(E2EFLAGS)
 
 .PHONY: test-chaos
 test-chaos: controlplane emulator build ## Run the fault tests in full: a minute of throttling, 200 kills, a storm over 300 accounts (PLUMBLINE_CHAOS_*)
 	@$(say) "a storm over one manager in process (about 1 minute)"
 	@PLUMBLINE_CHAOS_ACCOUNTS=$${PLUMBLINE_CHAOS_ACCOUNTS:-300} go test -v -count=1 $(GOTESTFLAGS) ./controllers -run 'Storm|Jumps|Conflict|Panics|IsGone'
-	@$(say) "faults over the wire (about 15 minutes)"
+	@$(say) "faults over the wire (about 7 minutes)"
 	@PLUMBLINE_CHAOS_KILLS=$${PLUMBLINE_CHAOS_KILLS:-200} PLUMBLINE_CHAOS_SECONDS=$${PLUMBLINE_CHAOS_SECONDS:-60} \
 	go test -v -count=1 -timeout 40m $(GOTESTFLAGS) ./test/e2e/... -ginkgo.v -ginkgo.label-filter=fault $(E2EFLAGS)
 

@@ -123,6 +123,15 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return ctrl.Result{}, nil // it is queued again when its turn has come
 	}
 	defer end()
+	result, err := r.turn(ctx, req, asker)
+	if err != nil { // it is tried again, and is no less urgent then
+		r.urgency.next(req.Name, asker, r.Clock())
+	}
+	return result, err
+}
+
+// turn is an account's turn.
+func (r *AccountReconciler) turn(ctx context.Context, req ctrl.Request, asker asker) (ctrl.Result, error) {
 	account, err := r.read(ctx, req.NamespacedName)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && account.DeletionTimestamp != nil:

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -153,8 +152,8 @@ func undoneBy(r *v1alpha1.Remediation) string {
 
 // approvedAfter says whether a person has had the same plan made since it was undone.
 func (w world) approvedAfter(undone *v1alpha1.Remediation) bool {
-	return slices.ContainsFunc(w.records, func(r *v1alpha1.Remediation) bool {
-		return r.Status.Phase == v1alpha1.RemediationApplied && !isAutomatic(r) && r.Status.PlanDigest == undone.Status.PlanDigest &&
-			client.Object(r).GetCreationTimestamp().After(undone.CreationTimestamp.Time)
+	return undone.Status.Undone != nil && slices.ContainsFunc(w.records, func(r *v1alpha1.Remediation) bool {
+		return r.Status.Phase == v1alpha1.RemediationApplied && r.Status.Decided != nil && !isAutomatic(r) &&
+			r.Status.PlanDigest == undone.Status.PlanDigest && !r.Status.Decided.At.Before(&undone.Status.Undone.At)
 	})
 }

@@ -86,7 +86,7 @@ func TestAnAccountFromYAMLToAWSAndBack(t *testing.T) {
 	for _, e := range c.heard() {
 		told = append(told, strings.Fields(e)[1])
 	}
-	same(t, "events", []string{"Drifted", "ControlDrifted", "Changing", "Changed", "Compliant", "ControlSettled"}, told)
+	same(t, "events", []string{"Drifted", "ControlDrifted", "Applying", "Changing", "Changed", "Applied", "Compliant", "ControlSettled"}, told)
 }
 
 func TestAfterARestartNothingIsAskedThatTheStatusKnows(t *testing.T) {

@@ -41,14 +41,23 @@ func (r *AccountReconciler) finish(ctx context.Context, w world, next time.Time,
 	r.Record.Account(w.account.Name, w.account.CreationTimestamp.Time, &written.Status)
 	r.Record.Handled(w.handled)
 	r.marks.done(w.account.Name, w.handled)
-	r.urgency.next(w.account.Name, next)
+	by := w.nextAsker()
+	r.urgency.next(w.account.Name, by, next)
 	for _, c := range w.found {
 		r.Flow.find(w.account.Name, c.id.Control, c.was)
 	}
 	if next.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	return ctrl.Result{RequeueAfter: max(next.Sub(w.now), soonest), Priority: new(prioritySweep)}, nil
+	return ctrl.Result{RequeueAfter: max(next.Sub(w.now), soonest), Priority: new(priorities[by])}, nil
+}
+
+// nextAsker is what the account's next pass is for: events that this one left to be looked into, or a sweep.
+func (w world) nextAsker() asker {
+	if len(w.handled) < len(w.open) {
+		return byEvent
+	}
+	return bySweep
 }
 
 // write brings the account's status up to date and returns the account. On a conflict the object is read again and the results are

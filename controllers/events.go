@@ -206,6 +206,7 @@ func (r *EventReceiver) judges(e *cloud.Event, role string) bool {
 		r.Record.UnjudgedUseOfRole()
 		return false
 	case e.ReadOnly && role == roleAudit && !r.Own.ReadsKnown():
+		r.Record.UnjudgedUseOfRole()
 		return false
 	}
 	return !r.Own.MayBeOwn(e.Account, e.Source, e.Time)

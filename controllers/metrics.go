@@ -65,7 +65,7 @@ func newMetrics(registry prometheus.Registerer, oldestAge func() float64) metric
 	}
 	m.unjudged = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "plumbline_unjudged_role_uses_total",
-		Help: "Calls by Plumbline's roles that came too late, or from before this manager led, to say whether it made them.",
+		Help: "Calls by Plumbline's roles of which nobody can say any more whether this manager made them: they came too late, are from before it led, or are reads from a time with more of them than it remembers (300,000).",
 	})
 	m.oldestLooked = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "plumbline_oldest_observation_age_seconds",

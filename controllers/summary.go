@@ -131,8 +131,21 @@ func (m *merge) row(r *row) v1alpha1.AccountBaseline {
 	}
 	if complete {
 		m.cover(&out, r, excused)
+	} else if before := m.account.Status.Regions; !slices.Equal(before, m.enabled) {
+		out.Regions = spelt(out.Regions, before)
 	}
 	return out
+}
+
+// spelt are a row's regions with those in place of "*" that were enabled when it was written: what is enabled since was not looked
+// at.
+func spelt(regions, enabled []string) []string {
+	if !slices.Contains(regions, everyRegion) {
+		return regions
+	}
+	all := slices.Concat(enabled, slices.DeleteFunc(slices.Clone(regions), func(r string) bool { return r == everyRegion }))
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // cover makes the row stand for all of its checks. excused is true when all of them obeyed the exceptions of today.

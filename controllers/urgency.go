@@ -47,6 +47,10 @@ var (
 	patience   = [askers]time.Duration{5 * time.Minute, 30 * time.Second, 2 * time.Second, 5 * time.Second}
 )
 
+// personsPerPlace bounds the accounts that are asked for by name at a time, as a multiple of the late ones that go first: whoever
+// asks for more asks for all of them, whether in one command or in a thousand, and so does discovery when an OU has moved.
+const personsPerPlace = 4
+
 // urgencyTick is how often it is looked for passes that are late.
 const urgencyTick = 250 * time.Millisecond
 
@@ -64,6 +68,8 @@ type urgency struct {
 	mu    sync.Mutex
 	queue accountPriorityQueue
 	all   map[string]waiting
+	// persons counts the accounts that somebody asked for by name and that wait.
+	persons int
 	// first counts, by sort, the late passes that go first and have not begun.
 	first [askers]int
 	lane  lane
@@ -114,33 +120,45 @@ func (u *urgency) use(q accountQueue) {
 func (u *urgency) ask(by asker, accounts ...string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	var as [askers][]string
 	for _, a := range accounts {
-		u.wait(a, by, u.clock())
+		by := u.wait(a, by, u.clock())
+		as[by] = append(as[by], a)
 	}
-	u.add(priorities[by], accounts...)
+	for by, accounts := range as {
+		u.add(priorities[by], accounts...)
+	}
 }
 
-// next notes when the account's next pass is due by itself; zero: never. The queue knows it, too.
-func (u *urgency) next(account string, at time.Time) {
+// next notes when the account's next pass is due by itself, and how urgent it then is; zero: never. The queue knows it, too.
+func (u *urgency) next(account string, by asker, at time.Time) {
 	if at.IsZero() {
 		return
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.wait(account, bySweep, at)
+	u.wait(account, by, at)
 }
 
-// wait notes that an account waits from a time on. Who waits already goes on waiting, for the more urgent of the two.
-func (u *urgency) wait(account string, by asker, from time.Time) {
+// wait notes that an account waits from a time on, and says how urgent that is: where too many are asked for by name, no more than
+// what concerns every account. Who waits already goes on waiting, for the more urgent of the two.
+func (u *urgency) wait(account string, by asker, from time.Time) asker {
 	w, waits := u.all[account]
+	if by == byPerson && u.persons >= u.atOnce*personsPerPlace {
+		by = byEveryone
+	}
 	if waits && w.by >= by {
-		return
+		return by
+	}
+	if by == byPerson {
+		u.persons++
 	}
 	if w.first {
 		u.first[w.by]--
 		u.first[by]++
 	}
 	u.all[account] = waiting{by: by, late: from.Add(patience[by]), first: w.first, placed: w.placed}
+	return by
 }
 
 // begin says what asked for the account's pass, and whether it begins: a wide one for which there is no place in the lane
@@ -163,6 +181,9 @@ func (u *urgency) begin(account string) (by asker, end func(), begins bool) {
 		return w.by, nil, false
 	}
 	delete(u.all, account)
+	if w.by == byPerson {
+		u.persons--
+	}
 	if !w.placed && !w.by.wide() {
 		return w.by, func() {}, true
 	}

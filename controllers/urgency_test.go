@@ -1,12 +1,17 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 )
 
 // line is a queue of accounts whose clock a test moves.
@@ -66,7 +71,7 @@ func (l *line) serves(want ...string) {
 
 // sweep queues an account whose time has come.
 func (l *line) sweep(account string) {
-	l.next(account, l.now)
+	l.next(account, bySweep, l.now)
 	l.add(prioritySweep, account)
 }
 
@@ -132,6 +137,39 @@ func TestAFloodNeverStarvesAnother(t *testing.T) {
 	}
 }
 
+func TestWhoeverAsksForManyByNameAsksForAll(t *testing.T) {
+	const parallel = 4
+	l := newLine(t, parallel)
+	for i := range 1000 {
+		l.ask(byPerson, fmt.Sprint("account-", i))
+	}
+	l.ask(byEvent, "event")
+	bound := l.atOnce * personsPerPlace
+	for turn := range 1001 {
+		if l.serve() == "event" {
+			same(t, "the event's turn comes after so many of a thousand", bound, turn)
+			break
+		}
+	}
+	for l.queue.Len() > 0 {
+		l.serve()
+	}
+	same(t, "persons that wait", 0, l.persons)
+	l.idle()
+}
+
+func TestAPassThatFailedIsNoLessUrgentTheNextTime(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), encryptionBaseline(v1alpha1.ModeAudit), anAccount(member))
+	c.accounts.begin()
+	c.accounts.urgency.ask(byEvent, member)
+	c.before = func(client.Object) error { return errors.New("the API server is not there") }
+	if _, err := c.accounts.Reconcile(c.ctx, ctrl.Request{NamespacedName: client.ObjectKey{Name: member}}); err == nil {
+		t.Fatal("a pass whose status could not be written returned no error")
+	}
+	same(t, "asker of the next pass", byEvent, c.accounts.urgency.all[member].by)
+}
+
 func TestUrgencyHoldsNothingOfWhoHadATurn(t *testing.T) {
 	l := newLine(t, 2)
 	l.ask(byPerson, "a", "b")
@@ -146,7 +184,7 @@ func TestUrgencyHoldsNothingOfWhoHadATurn(t *testing.T) {
 
 func TestWhoIsNotDueByItselfIsNeverLate(t *testing.T) {
 	l := newLine(t, 2)
-	l.next("left the organization", time.Time{})
+	l.next("left the organization", bySweep, time.Time{})
 	l.now = l.now.Add(24 * time.Hour)
 	l.hurry()
 	same(t, "passes queued", 0, l.queue.Len())

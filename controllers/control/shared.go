@@ -223,6 +223,9 @@ func (m *SharedMemo) forget(which func(memoKey) bool) {
 	}
 }
 
+// NoPatience takes an answer that accounts share only where it is there already.
+const NoPatience = time.Nanosecond
+
 // asks is how old an answer may be, and how long it is waited for; zero: until it is there.
 type asks struct{ age, patience time.Duration }
 
@@ -231,7 +234,10 @@ type read func(context.Context) (any, time.Time, error)
 
 func (m *SharedMemo) get(ctx context.Context, k memoKey, a asks, do read) (any, time.Time, error) {
 	e := m.entry(ctx, k, a, do)
-	if a.patience > 0 && e.slow.Load() && !e.ended() {
+	switch {
+	case e.ended(): // also for whoever waits for nothing
+		return e.value, e.at, e.err
+	case a.patience > 0 && (e.slow.Load() || a.patience <= NoPatience):
 		return nil, time.Time{}, errLate
 	}
 	defer Waits(ctx)()

@@ -202,7 +202,7 @@ const sharedPatience = 2 * time.Second
 func (r *run) target(t *Task, c control.Connector, actions []string, memo *control.Memo, verifying bool) *control.Target {
 	now, patience := r.clock(), sharedPatience
 	if r.late.Load() {
-		patience = 1
+		patience = control.NoPatience
 	}
 	return control.NewTarget(control.Target{
 		Account: r.Account, Partition: r.Partition, Region: t.awsRegion(r.Partition), Regions: t.Regions,

@@ -89,6 +89,7 @@ func (all *results) lines() []line {
 	figure("Processor time of the full sweep", "", seconds(func(r *result) float64 { return r.CPU }))
 	figure("Peak memory, stand-in included", "", func(s, _, _ *result) string { return orNone(s.Peak > 0, "%s", mib(s.Peak)) })
 	figure("— objects, stacks and goroutines, each at most", "", func(s, _, _ *result) string { return s.Memory.String() })
+	figure("— while events are received during a sweep", "", func(s, _, _ *result) string { return orNone(s.EventsPeak > 0, "%s", mib(s.EventsPeak)) })
 	figure("— the stand-in alone", "", func(_, _, a *result) string { return orNone(a.Peak > 0, "%s", mib(a.Peak)) })
 	figure("Measured with full statuses at revision", "", func(_, f, _ *result) string { return orNone(f.Revision != "", "%s", f.Revision) })
 	figure("Peak memory with full statuses", "< 512 MiB at 5,000", func(_, f, _ *result) string { return orNone(f.Peak > 0, "%s", mib(f.Peak)) })
@@ -105,7 +106,7 @@ func (all *results) lines() []line {
 	figure("Roll-ups: number, mean, at most", "", func(s, _, _ *result) string {
 		return orNone(s.RollUps > 0, "%d, %.0f ms, %.0f ms", s.RollUps, s.RollUpSeconds*1000, s.RollUpWorst*1000)
 	})
-	figure("Event in the queue to drift in the status, 100 a second during a sweep: p50 / p99", "p99 < 5 s", func(s, _, _ *result) string {
+	figure("Event (EBS encryption by default is switched off) in the queue to drift in the status, 100 a second during a sweep: p50 / p99", "p99 < 5 s", func(s, _, _ *result) string {
 		return orNone(s.Events > 0, "%.2f / %.2f s, %d of %d lost", s.EventP50, s.EventP99, s.EventsLost, s.Events)
 	})
 	figure("kube-apiserver: memory now / peak, processor time, where statuses are full", "", func(_, f, _ *result) string {

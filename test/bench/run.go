@@ -155,7 +155,7 @@ func (r *result) withEvents(ctx context.Context, t task) error {
 	if rerr := readJSON(t.Result, &e); rerr != nil {
 		return errors.Join(err, rerr)
 	}
-	r.Events, r.EventsLost, r.EventP50, r.EventP99 = e.Events, e.EventsLost, e.EventP50, e.EventP99
+	r.Events, r.EventsLost, r.EventP50, r.EventP99, r.EventsPeak = e.Events, e.EventsLost, e.EventP50, e.EventP99, e.Peak
 	return err
 }
 

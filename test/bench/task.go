@@ -55,6 +55,8 @@ type result struct {
 	// upper bound of the histogram's bucket).
 	RollUps                    int64
 	RollUpSeconds, RollUpWorst float64
+	// EventsPeak is the most memory that the process had in which events were received during a sweep, in bytes.
+	EventsPeak int64
 	// EventP50 and EventP99 are the seconds from an event in the queue to its drift in the status; Events how many there were,
 	// EventsLost how many of them brought no drift.
 	Events, EventsLost int
