@@ -283,3 +283,13 @@ func TestTallyOf(t *testing.T) {
 	same(t, "cut", true, isCut(e))
 	same(t, "not cut", false, isCut(&v1alpha1.AccountControl{Drifted: map[string]int32{ireland: 2}}))
 }
+
+func TestARowDoesNotClaimRegionsThatWereEnabledSinceItWasWritten(t *testing.T) {
+	for name, tc := range map[string]struct{ stored, enabled, want []string }{
+		"everywhere":             {[]string{everyRegion}, []string{frankfurt, ireland}, []string{frankfurt, ireland}},
+		"everywhere, and global": {[]string{everyRegion, global}, []string{frankfurt, ireland}, []string{frankfurt, ireland, global}},
+		"named":                  {[]string{ireland, global}, []string{frankfurt, ireland}, []string{ireland, global}},
+	} {
+		same(t, name, tc.want, spelt(tc.stored, tc.enabled))
+	}
+}

@@ -123,3 +123,26 @@ func TestNobodyWaitsForWhatAnotherHasWaitedForInVain(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoWaitsForNothingIsGivenWhatIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewSharedMemo(time.Now)
+		key := memoKey{"guardduty.members", "222233334444", "eu-central-1"}
+		do := func(context.Context) (any, time.Time, error) {
+			time.Sleep(time.Second)
+			return "members", time.Time{}, nil
+		}
+		atOnce := asks{SharedMaxAge, NoPatience}
+		if _, _, err := m.get(t.Context(), key, atOnce, do); !errors.Is(err, errLate) {
+			t.Fatalf("before it is there: %v", err)
+		}
+		if _, _, err := m.get(t.Context(), key, asks{SharedMaxAge, 2 * time.Second}, do); err != nil {
+			t.Fatalf("that somebody did not wait must keep nobody else from waiting: %v", err)
+		}
+		for range 100 {
+			if _, _, err := m.get(t.Context(), key, atOnce, do); err != nil {
+				t.Fatalf("once it is there: %v", err)
+			}
+		}
+	})
+}
