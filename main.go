@@ -68,7 +68,7 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	err = controllers.Setup(mgr, controllers.Options{
-		AWS: base, Kinds: controls.Kinds(), Limits: o.limits(), AllowWrites: o.allowWrites,
+		AWS: base, Kinds: controls.Kinds(), Limits: o.limits(), AllowWrites: o.allowWrites, DefaultSoak: o.defaultSoak,
 		Parallel: o.accountParallel, Namespace: o.namespace(), ACKRoles: o.ackRoles, Events: o.events(base), Clock: time.Now,
 	})
 	if err != nil {

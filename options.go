@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	ctrlzap "sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
@@ -19,6 +20,7 @@ type options struct {
 	changesPerPass  int
 	accountsAtOnce  int
 	accountParallel int
+	defaultSoak     time.Duration
 
 	leaderElect     bool
 	leaderNamespace string
@@ -85,6 +87,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowWrites, "allow-writes", false, "Let baselines in mode Enforce change AWS. Without it the manager only reads.")
 	f.IntVar(&o.changesPerPass, "max-changes-per-pass", 25, "Changes made in one account before the next pass, at least a minute later.")
 	f.IntVar(&o.accountsAtOnce, "max-accounts-changing", 5, "Accounts with changes under way, not verified yet, at a time.")
+	f.DurationVar(&o.defaultSoak, "default-soak", v1alpha1.DefaultSoak, "Time that one account is watched before all others are changed, for baselines whose rollout names no waves. 0s: all at once.")
 	f.IntVar(&o.accountParallel, "concurrent-accounts", 20, "Accounts swept at a time. Events and requests for one account do not wait for them.")
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "Work only while holding the lease, so that a second replica can stand by.")
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "Namespace of the lease. Needed outside a cluster; inside, the manager's own.")
@@ -105,6 +108,8 @@ func (o *options) validate() error {
 		return fmt.Errorf("--max-changes-per-pass is %d; to change nothing, leave out --allow-writes", o.changesPerPass)
 	case o.accountsAtOnce < 1:
 		return fmt.Errorf("--max-accounts-changing is %d; to change nothing, leave out --allow-writes", o.accountsAtOnce)
+	case o.defaultSoak < 0:
+		return fmt.Errorf("--default-soak is %s; it must be 0s or more", o.defaultSoak)
 	case o.accountParallel < 1:
 		return fmt.Errorf("--concurrent-accounts is %d; it must be at least 1", o.accountParallel)
 	case o.logFormat != "json" && o.logFormat != "console":

@@ -49,6 +49,8 @@ type AccountReconciler struct {
 	ACKRole func(account string) (string, error)
 	// AllowWrites is the manager's --allow-writes.
 	AllowWrites bool
+	// DefaultSoak is how long the first account of a baseline without waves is watched before all others are changed.
+	DefaultSoak time.Duration
 	// Parallel is the number of accounts in which everything is looked at at a time. Beside them, up to kept others are looked at
 	// because of an event, or because a person asks for that account.
 	Parallel int
@@ -84,7 +86,8 @@ func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.BaselineException{}, everyAccount, byPeople).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(r.Parallel, 1) + kept})
 	for _, k := range r.Kinds {
-		b = b.Watches(k.New(), everyAccount, byPeople)
+		b = b.Watches(k.New(), everyAccount, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}, rolloutMoved)))
 	}
 	if r.Remediations != nil {
 		its := r.urgency.people(bySweep, byPerson, func(_ context.Context, o client.Object) []string {
@@ -278,7 +281,7 @@ func stopped(ctx context.Context) bool { return ctx.Err() != nil }
 
 // gather reads what a plan is made from, out of the cache.
 func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAccount) (world, *v1alpha1.AWSOrganization, error) {
-	w := world{account: account, memory: r.memories.of(account.Name), allowWrites: r.AllowWrites, now: r.Clock()}
+	w := world{account: account, memory: r.memories.of(account.Name), allowWrites: r.AllowWrites, defaultSoak: r.DefaultSoak, now: r.Clock()}
 	w.open, w.recent = r.marks.of(account.Name, w.now)
 	org, err := theOrganization(ctx, r.Client)
 	if err != nil {

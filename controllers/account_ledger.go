@@ -2,10 +2,12 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -30,6 +32,26 @@ var workFor = predicate.Funcs{
 	},
 	DeleteFunc:  func(event.DeleteEvent) bool { return true },
 	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+// rolloutMoved lets those changes of a baseline through after which its rollout lets other accounts be changed.
+var rolloutMoved = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool { return standing(e.ObjectOld) != standing(e.ObjectNew) },
+	DeleteFunc: func(event.DeleteEvent) bool { return false }, GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+// standing is what of a baseline's rollout decides whose changes are made.
+func standing(o client.Object) string {
+	b, ok := o.(control.Baseline)
+	if !ok {
+		return ""
+	}
+	if _, status := b.Common(); status.Rollout != nil {
+		ro := status.Rollout
+		return fmt.Sprint(ro.Revision, ro.Wave, ro.First, ro.Paused, ro.Invalid)
+	}
+	return ""
 }
 
 // open opens the pass's ledger; nil where nothing is kept on record.

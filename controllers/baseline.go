@@ -34,7 +34,9 @@ type BaselineReconciler struct {
 	// Remediations are what is proposed; nil: nothing is.
 	Remediations *Remediations
 	AllowWrites  bool
-	Clock        func() time.Time
+	// DefaultSoak is how long the first account of a baseline without waves is watched before all others are changed.
+	DefaultSoak time.Duration
+	Clock       func() time.Time
 
 	declarations declarations
 }
@@ -155,6 +157,7 @@ func (r *BaselineReconciler) write(ctx context.Context, s *sum) error {
 	}
 	_, status := object.Common()
 	before := status.DeepCopy()
+	status.Rollout = s.rollout(r.DefaultSoak)
 	s.status(status, object.GetGeneration(), r.AllowWrites, r.Clock())
 	if equality.Semantic.DeepEqual(before, status) {
 		return nil
@@ -189,6 +192,8 @@ type sum struct {
 	// records are the Remediations of all baselines, and refused says why entries of spec.approvals do not count.
 	records []v1alpha1.Remediation
 	refused []string
+	// members are the selected accounts that can be entered.
+	members []enrolled
 	// awaiting counts, by control, the accounts in which something waits for an approval.
 	awaiting map[string]int32
 }
@@ -248,6 +253,7 @@ func (s *sum) add(a *v1alpha1.AWSAccount) {
 		s.checks.Add(row.Checks.Unlooked())
 		return
 	}
+	s.members = append(s.members, enrolled{account: a, row: row, busy: s.busy(a)})
 	s.answered = s.answered && row.HandledReconcileAt == s.token
 	if row.Revision != s.revision {
 		s.pending++
@@ -257,6 +263,13 @@ func (s *sum) add(a *v1alpha1.AWSAccount) {
 	}
 	s.addRow(a, row)
 	s.addControls(a)
+}
+
+// busy says whether something of the baseline is left to change in the account that needs no approval.
+func (s *sum) busy(a *v1alpha1.AWSAccount) bool {
+	return slices.ContainsFunc(a.Status.Controls, func(e v1alpha1.AccountControl) bool {
+		return e.Baseline == s.key() && slices.Contains(underWay, e.Reason)
+	})
 }
 
 // addRow counts an account that was looked at with today's settings.

@@ -30,8 +30,21 @@ func (s *sum) status(out *v1alpha1.BaselineStatus, generation int64, allowWrites
 	}
 	c := conditions{&out.Conditions, generation, now}
 	c.only(len(s.refused) > 0, v1alpha1.ConditionApprovalsRefused, v1alpha1.ReasonOtherDigest, strings.Join(s.refused, "; "))
+	c.rolloutPaused(out.Rollout)
 	out.State = s.compliance(c)
 	s.readiness(c, spec, allowWrites)
+}
+
+// rolloutPaused says that the rollout has stopped, and why.
+func (c conditions) rolloutPaused(ro *v1alpha1.RolloutStatus) {
+	switch {
+	case ro != nil && ro.Invalid != "":
+		c.only(true, v1alpha1.ConditionRolloutPaused, v1alpha1.ReasonOverlappingWaves, ro.Invalid)
+	case ro != nil && ro.Paused != "":
+		c.only(true, v1alpha1.ConditionRolloutPaused, v1alpha1.ReasonTooMuchTrouble, ro.Summary+"; "+howToResume)
+	default:
+		c.only(false, v1alpha1.ConditionRolloutPaused, "", "")
+	}
 }
 
 // mode is what MODE shows: Enforce when anything is enforced, and Audit while suspended.

@@ -40,6 +40,8 @@ type world struct {
 	regionsErr  error
 	memory      *memory
 	allowWrites bool
+	// defaultSoak is how long the first account of a baseline without waves is watched before all others are changed.
+	defaultSoak time.Duration
 	// open are the events that are still to be looked into, recent those of the last half hour, and handled, once the pass is
 	// over, those of open that were.
 	open, recent, handled []*mark
@@ -72,6 +74,9 @@ type row struct {
 	revision, exceptions string
 	token                string
 	unknownRegions       []string
+	// rollout is why the rollout holds the account's changes back, and caps what it bounds.
+	rollout engine.Hold
+	caps    engine.Caps
 	// open are the selected regions that are not denied; regional is true when checks of regions are declared.
 	open     []string
 	regional bool
@@ -143,7 +148,8 @@ func (w world) row(d declared, active []*v1alpha1.BaselineException, claimed map
 	regions, unknown := governedRegions(w.organization, spec, w.account, w.enabled)
 	r := row{
 		kind: d.kind.Name, name: d.object.GetName(), spec: spec, unknownRegions: unknown, stored: w.storedRow(d),
-		nowhere:  len(regions) == 0,
+		nowhere: len(regions) == 0,
+		rollout: w.rolloutHold(d), caps: capsOf(d),
 		revision: d.revision, token: d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 	}
 	for _, region := range regions {
@@ -214,7 +220,8 @@ func (w world) task(r *row, b control.Bound, region string) *engine.Task {
 	return &engine.Task{
 		Control: b, Baseline: r.key(), Region: region, Regions: r.open,
 		Every: r.spec.ObserveEvery(b.PerResource), Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
-		Hold:      w.hold(r.spec, b),
+		Hold:      w.hold(r, b),
+		Caps:      r.caps,
 		Looks:     func(drift string) int { return looks[changedResource{id, drift}] },
 		Withdrawn: w.withdrawn(id),
 	}
@@ -222,7 +229,8 @@ func (w world) task(r *row, b control.Bound, region string) *engine.Task {
 
 // hold says why nothing may be written for a control, whatever its mode: the baseline is suspended, the manager may not
 // write, the account is the management account and was not named, or it is new.
-func (w world) hold(spec *v1alpha1.BaselineSpec, b control.Bound) engine.Hold {
+func (w world) hold(r *row, b control.Bound) engine.Hold {
+	spec := r.spec
 	switch {
 	case spec.Suspend:
 		return engine.Hold{Reason: v1alpha1.RowSuspended, Message: "the baseline is suspended; reported as in Audit"}
@@ -243,7 +251,7 @@ func (w world) hold(spec *v1alpha1.BaselineSpec, b control.Bound) engine.Hold {
 			Message: "the account is new and only observed until " + w.enforceFrom().UTC().Format(time.RFC3339),
 		}
 	}
-	return engine.Hold{}
+	return r.rollout
 }
 
 // writesStopped is why nothing is changed while the organization's switch is off.

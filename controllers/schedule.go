@@ -99,6 +99,7 @@ func (w world) asked(r *row) time.Time {
 // holdReasons are the reasons that a hold gives a drift.
 var holdReasons = []string{
 	v1alpha1.RowSuspended, v1alpha1.RowWritesDisabled, v1alpha1.RowWritesStopped, v1alpha1.RowManagementAccount, v1alpha1.RowNewAccount,
+	v1alpha1.RowRolloutWaiting, v1alpha1.RowRolloutPaused,
 }
 
 // released says whether a drift of the check was held back for a reason that holds no longer.

@@ -29,6 +29,9 @@ type Options struct {
 	Limits engine.Limits
 	// AllowWrites lets baselines in mode Enforce change AWS.
 	AllowWrites bool
+	// DefaultSoak is how long the first account of a baseline without waves is watched before all others are changed; zero: all are
+	// changed at once.
+	DefaultSoak time.Duration
 	// Parallel is the number of accounts in which everything is looked at at a time.
 	Parallel int
 	// Events is where events come from; nil: none are received. It is made for the catalogue and the accounts at hand.
@@ -64,7 +67,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	accounts := &AccountReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(o.Limits, record, o.Clock),
 		Kinds: o.Kinds, Directory: directory, Record: record, Remediations: remediations,
-		AllowWrites: o.AllowWrites, Parallel: o.Parallel, Clock: o.Clock,
+		AllowWrites: o.AllowWrites, DefaultSoak: o.DefaultSoak, Parallel: o.Parallel, Clock: o.Clock,
 	}
 	if o.ACKRoles {
 		ack, err := NewACKRoles(mgr, ctrl.Log)
@@ -84,7 +87,8 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	reconcilers := []interface{ SetupWithManager(ctrl.Manager) error }{
 		accounts, organization,
-		&BaselineReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Record: record, Remediations: remediations, AllowWrites: o.AllowWrites, Clock: o.Clock},
+		&BaselineReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Record: record, Remediations: remediations, AllowWrites: o.AllowWrites,
+			DefaultSoak: o.DefaultSoak, Clock: o.Clock},
 		&ExceptionReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Clock: o.Clock},
 		&RemediationReconciler{remediations},
 	}

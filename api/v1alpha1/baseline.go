@@ -117,6 +117,11 @@ type BaselineSpec struct {
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
+	// rollout says in which order accounts are changed and how many at a time, when the baseline enforces. Absent: first one
+	// account, for an hour, then all others.
+	// +optional
+	Rollout *Rollout `json:"rollout,omitempty"`
+
 	// approvals approves batches: all that is proposed for a control in whatever accounts. Each names the digest that
 	// status.proposals has for the control, and counts for what was proposed then. Entries that were used can be taken out.
 	// +optional

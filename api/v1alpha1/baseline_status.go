@@ -98,6 +98,10 @@ type BaselineStatus struct {
 	// +listType=atomic
 	WorstAccounts []BaselineAccountCount `json:"worstAccounts,omitempty"`
 
+	// rollout is how far the present settings have been rolled out; absent where nothing is enforced, or all accounts at once.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+
 	// proposals are what waits for an approval, by control.
 	// +optional
 	// +listType=atomic

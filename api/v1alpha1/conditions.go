@@ -33,6 +33,8 @@ const (
 	// ConditionDecisionRefused on a Remediation: an approval, an undo or a rejection does not count, and why. Present only while
 	// true.
 	ConditionDecisionRefused = "DecisionRefused"
+	// ConditionRolloutPaused on a baseline: nothing is changed any more, and why. Present only while true.
+	ConditionRolloutPaused = "RolloutPaused"
 	// ConditionApprovalsRefused on a baseline: entries of spec.approvals do not count, and why. Present only while true.
 	ConditionApprovalsRefused = "ApprovalsRefused"
 	// ConditionUndoing on a Remediation: it is being taken back. Present only while true.
@@ -80,6 +82,8 @@ const (
 	ReasonQueueUnreadable             = "QueueUnreadable"
 	ReasonWritesStopped               = "WritesStopped"
 	ReasonOtherDigest                 = "OtherDigest"
+	ReasonTooMuchTrouble              = "TooMuchTrouble"
+	ReasonOverlappingWaves            = "OverlappingWaves"
 	ReasonNotDecidable                = "NotDecidable"
 	ReasonIrreversible                = "Irreversible"
 	ReasonChangedSince                = "ChangedSince"
@@ -123,6 +127,10 @@ const (
 	RowReadFailed = "ReadFailed"
 	// RowWritesStopped: spec.writes of the AWSOrganization is Stopped.
 	RowWritesStopped = "WritesStopped"
+	// RowRolloutWaiting: the account's wave has not come yet.
+	RowRolloutWaiting = "RolloutWaiting"
+	// RowRolloutPaused: the rollout has paused itself, or its waves contradict each other.
+	RowRolloutPaused = "RolloutPaused"
 	// RowNotRecorded: the change could not be put on record beforehand, so it was not made.
 	RowNotRecorded = "NotRecorded"
 	// RowContradictsOrganization: the organization's own setting says otherwise; nothing is written.
@@ -150,4 +158,7 @@ const (
 	// AnnotationReconcileRequestedAt asks for everything to be looked at again at once: any new value does. The value is a
 	// token and is never parsed.
 	AnnotationReconcileRequestedAt = "plumbline.dev/reconcile-requested-at"
+	// AnnotationResumeRollout on a baseline lets a rollout that has paused itself go on: any new value does. The value is a token
+	// and is never parsed.
+	AnnotationResumeRollout = "plumbline.dev/resume-rollout"
 )

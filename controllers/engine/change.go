@@ -39,7 +39,7 @@ func (r *run) selectChanges(ctx context.Context) []change {
 			all = append(all, change{res, j})
 		}
 	})
-	if len(all) == 0 {
+	if all = r.withinCaps(all); len(all) == 0 {
 		return nil
 	}
 	allowed, message := r.allowance(len(all))
@@ -47,6 +47,25 @@ func (r *run) selectChanges(ctx context.Context) []change {
 		*c.finding = c.finding.because(v1alpha1.RowCapReached, message)
 	}
 	return r.onRecord(ctx, all[:allowed])
+}
+
+// withinCaps are the first changes of each baseline that it allows, and none where it has too many other accounts changed.
+func (r *run) withinCaps(all []change) []change {
+	made := map[string]int{}
+	return slices.DeleteFunc(all, func(c change) bool {
+		caps, of, why := c.result.Caps, c.result.Baseline, ""
+		switch {
+		case caps.Changes > 0 && made[of] >= caps.Changes:
+			why = fmt.Sprintf("rollout.maxChangesPerPass of %s is %d; made in a later pass", of, caps.Changes)
+		case caps.Accounts > 0 && !r.places.takeOf(of, r.Account, caps.Accounts):
+			why = fmt.Sprintf("rollout.maxAccounts of %s allows %d at a time; waits for a place", of, caps.Accounts)
+		default:
+			made[of]++
+			return false
+		}
+		*c.finding = c.finding.because(v1alpha1.RowCapReached, why)
+		return true
+	})
 }
 
 // allowance is how many of n changes may be made in this pass, and what is said of the others.

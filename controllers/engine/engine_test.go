@@ -70,6 +70,29 @@ func TestACapIsCountedBeforeTheFirstWriteAndHoldsForAMinute(t *testing.T) {
 	compare(t, "made after it", 2, len(l.changed()))
 }
 
+func TestABaselineHasCapsOfItsOwn(t *testing.T) {
+	l := newLake(t, Limits{})
+	capped := func(changes, accounts int) Task {
+		task := enforced(l.encrypted(), ireland)
+		task.Caps = Caps{Changes: changes, Accounts: accounts}
+		return task
+	}
+	l.leave(member, ireland, names("a", 3)...)
+	compare(t, "of changes in a pass", []string{"eu-west-1 a02 CapReached"}, reasons(l.run(member, capped(2, 0))))
+	compare(t, "made", 2, len(l.changed()))
+
+	l.run(member, capped(0, 1)) // makes the third, and gives its place back
+	l.hidden = -1
+	l.leave(member, ireland, "v")
+	compare(t, "an account that is changed", []string{"eu-west-1 v Settling"}, reasons(l.run(member, capped(0, 1))))
+	l.leave(admin, ireland, "w")
+	compare(t, "of accounts at a time", []string{"eu-west-1 w CapReached"}, reasons(l.run(admin, capped(0, 1))))
+	l.hidden = 0
+	other := capped(0, 1)
+	other.Baseline = "EncryptionBaseline/another"
+	compare(t, "another baseline's accounts are its own", []string{}, reasons(l.run(admin, other)))
+}
+
 func TestACapDoesNotHoldUpWhoAsks(t *testing.T) {
 	l := newLake(t, Limits{ChangesPerPass: 1})
 	l.leave(member, ireland, "a", "b")

@@ -13,12 +13,14 @@ type places struct {
 	mu    sync.Mutex
 	room  int
 	taken map[string]map[CheckID]bool // account -> the checks whose changes are waited for
+	// of are the accounts that are changed for a baseline which bounds their number.
+	of map[string]map[string]bool
 	// rest is when an account that reached the cap of a pass may be changed again.
 	rest map[string]time.Time
 }
 
 func newPlaces(room int) places {
-	return places{room: room, taken: map[string]map[CheckID]bool{}, rest: map[string]time.Time{}}
+	return places{room: room, taken: map[string]map[CheckID]bool{}, of: map[string]map[string]bool{}, rest: map[string]time.Time{}}
 }
 
 // take makes the account one of those that are changed, if there is room.
@@ -35,6 +37,41 @@ func (p *places) take(account string) bool {
 	return true
 }
 
+// takeOf makes the account one of those that are changed for a baseline, if there is room among as many as it allows.
+func (p *places) takeOf(baseline, account string, room int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	accounts := p.of[baseline]
+	if accounts[account] {
+		return true
+	}
+	if len(accounts) >= room {
+		return false
+	}
+	if accounts == nil {
+		accounts = map[string]bool{}
+		p.of[baseline] = accounts
+	}
+	accounts[account] = true
+	return true
+}
+
+// keepOf gives the account's places of those baselines back of which no check is waited for. The lock is held.
+func (p *places) keepOf(account string, still map[CheckID]bool) {
+	waited := map[string]bool{}
+	for id := range still {
+		waited[id.Baseline] = true
+	}
+	for baseline, accounts := range p.of {
+		if !waited[baseline] {
+			delete(accounts, account)
+		}
+		if len(accounts) == 0 {
+			delete(p.of, baseline)
+		}
+	}
+}
+
 // settle notes after a pass whose changes are waited for. A check that the pass did not look at is waited for as before, and
 // one that is planned no longer is not.
 func (p *places) settle(account string, planned []CheckID, results []Result) {
@@ -42,6 +79,7 @@ func (p *places) settle(account string, planned []CheckID, results []Result) {
 	defer p.mu.Unlock()
 	awaited := p.taken[account]
 	if awaited == nil {
+		p.keepOf(account, nil)
 		return
 	}
 	still := map[CheckID]bool{}
@@ -59,6 +97,7 @@ func (p *places) settle(account string, planned []CheckID, results []Result) {
 			still[res.ID()] = true
 		}
 	}
+	p.keepOf(account, still)
 	if len(still) == 0 {
 		delete(p.taken, account)
 		return
@@ -106,4 +145,5 @@ func (p *places) release(account string) {
 	defer p.mu.Unlock()
 	delete(p.taken, account)
 	delete(p.rest, account)
+	p.keepOf(account, nil)
 }

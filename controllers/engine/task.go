@@ -35,6 +35,8 @@ type Task struct {
 	Approval v1alpha1.Approval
 	// Hold, when it has a reason, keeps every change of the task from being made, whatever mode and approval say.
 	Hold Hold
+	// Caps bound the changes of the task's baseline.
+	Caps Caps
 	// Excused names the exception that excuses a resource, or "". Nil: nothing is excused.
 	Excused func(resource string) string
 	// Looks says how often a drift (by its Judged.ID) was looked at since it was changed without showing the change. Nil:
@@ -49,6 +51,12 @@ func (t *Task) ID() CheckID { return CheckID{t.Baseline, t.Control.ID, t.Region}
 
 // RowExcepted is the reason of a departure that an exception excuses.
 const RowExcepted = "Excepted"
+
+// Caps bound the changes of one baseline, within the Limits of all; zero: no bound of its own.
+type Caps struct {
+	// Changes is the number of changes in one account and pass, Accounts the number of accounts with changes under way at a time.
+	Changes, Accounts int
+}
 
 // Hold says why no change may be made.
 type Hold struct{ Reason, Message string }

@@ -160,7 +160,7 @@ func (s *scene) startManager(ctx context.Context, flags ...string) *stack.Manage
 func (s *scene) startManagerWith(ctx context.Context, o stack.ManagerOptions) *stack.Manager {
 	GinkgoHelper()
 	health := freeAddress()
-	common := []string{"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=" + health}
+	common := []string{"--leader-elect=false", "--default-soak=0s", "--metrics-bind-address=0", "--health-probe-bind-address=" + health}
 	if s.plot.faulty {
 		s.metrics = freeAddress()
 		common = append(common, "--metrics-bind-address="+s.metrics, "--metrics-secure=false")
