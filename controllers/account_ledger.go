@@ -77,6 +77,7 @@ func (r *AccountReconciler) close(ctx context.Context, l *ledger, p *plan, pass 
 	if err := l.settle(ctx, s); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "noting what came of remediations")
 	}
+	pass.Halted = r.stoppedForAll(ctx) // whoever suspends a baseline may want to take back what it did
 	again, err := l.undo(ctx, r.Engine, pass, s)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "taking remediations back")
@@ -93,15 +94,29 @@ func (r *AccountReconciler) close(ctx context.Context, l *ledger, p *plan, pass 
 
 // halted says right before each change whether somebody has stopped it since the pass was planned: all writes, or the baseline's.
 func (r *AccountReconciler) halted(ctx context.Context) func(baseline string) engine.Hold {
+	stopped := r.stoppedForAll(ctx)
 	return func(baseline string) engine.Hold {
+		if h := stopped(baseline); h.Reason != "" {
+			return h
+		}
+		if r.suspended(ctx, baseline) {
+			return engine.Hold{Reason: v1alpha1.RowSuspended, Message: "the baseline was suspended meanwhile"}
+		}
+		return engine.Hold{}
+	}
+}
+
+// stoppedForAll says right before each change whether nothing at all may be changed.
+func (r *AccountReconciler) stoppedForAll(ctx context.Context) func(string) engine.Hold {
+	return func(string) engine.Hold {
 		org, err := theOrganization(ctx, r.Client)
 		switch {
+		case !r.AllowWrites:
+			return writesDisabled
 		case err != nil:
 			return engine.Hold{Reason: v1alpha1.RowWritesStopped, Message: "nothing is changed without an AWSOrganization that says how: " + err.Error()}
 		case org.Spec.Writes == v1alpha1.WritesStopped:
 			return writesStopped
-		case r.suspended(ctx, baseline):
-			return engine.Hold{Reason: v1alpha1.RowSuspended, Message: "the baseline was suspended meanwhile"}
 		}
 		return engine.Hold{}
 	}
@@ -140,10 +155,11 @@ func (w world) decidedSince(c *check) bool {
 
 // withdrawn finds out who has undone a change of the check, or is about to: nobody makes it again without an approval. One that a
 // person approved later is not withdrawn any more. Nil where nothing was undone.
-func (w world) withdrawn(id checkID) func(control.Drift) string {
+func (w world) withdrawn(r *row, id checkID) func(control.Drift) string {
+	uid := r.uid
 	of := slices.DeleteFunc(slices.Clone(w.records), func(r *v1alpha1.Remediation) bool {
 		undone := r.Status.Phase == v1alpha1.RemediationUndone || isUndoing(r)
-		return !undone || r.Status.Control != id.Control || r.Status.Baseline != id.Baseline
+		return !undone || r.Status.Control != id.Control || r.Status.Baseline != id.Baseline || r.Status.BaselineUID != uid
 	})
 	if len(of) == 0 {
 		return nil

@@ -115,19 +115,29 @@ func (r *BaselineReconciler) Reconcile(ctx context.Context, _ rollUp) (reconcile
 		}
 	}
 	r.Record.Baselines(sums)
-	if r.Remediations != nil {
-		var remediations v1alpha1.RemediationList
-		if err := r.Client.List(ctx, &remediations, client.UnsafeDisableDeepCopy); err != nil {
-			return reconcile.Result{}, fmt.Errorf("listing remediations: %w", err)
-		}
-		for _, s := range sums {
-			s.records = remediations.Items
-			if s.refused, err = s.approve(ctx, r.Remediations); err != nil {
-				return reconcile.Result{}, err
-			}
-		}
+	if err := r.decide(ctx, sums); err != nil {
+		return reconcile.Result{}, err
 	}
 	return r.writeAll(ctx, sums)
+}
+
+// decide has done what baselines say about Remediations: batches are approved, and what a deleted one has changed is put back.
+func (r *BaselineReconciler) decide(ctx context.Context, sums []*sum) error {
+	if r.Remediations == nil {
+		return nil
+	}
+	var remediations v1alpha1.RemediationList
+	if err := r.Client.List(ctx, &remediations, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing remediations: %w", err)
+	}
+	problems := []error{r.finalize(ctx, remediations.Items)}
+	for _, s := range sums {
+		s.records = remediations.Items
+		var err error
+		s.refused, err = s.approve(ctx, r.Remediations)
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
 }
 
 func (r *BaselineReconciler) writeAll(ctx context.Context, sums []*sum) (reconcile.Result, error) {

@@ -17,7 +17,8 @@ import (
 
 // notInRevision are the fields of a baseline's spec that say where, how often and with which precedence, but not what must
 // hold: changing them does not make what was observed stale.
-var notInRevision = []string{"accounts", "interval", "resourceInterval", "priority", "suspend", "approvals", "rollout"}
+var notInRevision = []string{"accounts", "interval", "resourceInterval", "priority", "suspend", "approvals", "rollout",
+	"deletionPolicy"}
 
 // revisionOf identifies a baseline's effective settings: the first 12 hex digits of SHA-256 over its sections, resource
 // selectors, regions, mode and approval, and over what its controls make of them. A version of Plumbline that binds another

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
@@ -73,6 +75,7 @@ type row struct {
 	spec                 *v1alpha1.BaselineSpec
 	revision, exceptions string
 	token                string
+	uid                  types.UID
 	unknownRegions       []string
 	// rollout is why the rollout holds the account's changes back, and caps what it bounds.
 	rollout engine.Hold
@@ -149,7 +152,7 @@ func (w world) row(d declared, active []*v1alpha1.BaselineException, claimed map
 	r := row{
 		kind: d.kind.Name, name: d.object.GetName(), spec: spec, unknownRegions: unknown, stored: w.storedRow(d),
 		nowhere: len(regions) == 0,
-		rollout: w.rolloutHold(d), caps: capsOf(d),
+		uid:     d.object.GetUID(), rollout: w.rolloutHold(d), caps: capsOf(d),
 		revision: d.revision, token: d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 	}
 	for _, region := range regions {
@@ -223,7 +226,7 @@ func (w world) task(r *row, b control.Bound, region string) *engine.Task {
 		Hold:      w.hold(r, b),
 		Caps:      r.caps,
 		Looks:     func(drift string) int { return looks[changedResource{id, drift}] },
-		Withdrawn: w.withdrawn(id),
+		Withdrawn: w.withdrawn(r, id),
 	}
 }
 
@@ -235,7 +238,7 @@ func (w world) hold(r *row, b control.Bound) engine.Hold {
 	case spec.Suspend:
 		return engine.Hold{Reason: v1alpha1.RowSuspended, Message: "the baseline is suspended; reported as in Audit"}
 	case !w.allowWrites:
-		return engine.Hold{Reason: v1alpha1.RowWritesDisabled, Message: "the manager runs without --allow-writes"}
+		return writesDisabled
 	case w.organization.Writes == v1alpha1.WritesStopped:
 		return writesStopped
 	case b.Scope == control.Organization:
@@ -253,6 +256,9 @@ func (w world) hold(r *row, b control.Bound) engine.Hold {
 	}
 	return r.rollout
 }
+
+// writesDisabled is why nothing is changed by a manager that may not write.
+var writesDisabled = engine.Hold{Reason: v1alpha1.RowWritesDisabled, Message: "the manager runs without --allow-writes"}
 
 // writesStopped is why nothing is changed while the organization's switch is off.
 var writesStopped = engine.Hold{Reason: v1alpha1.RowWritesStopped, Message: "spec.writes of the AWSOrganization is Stopped"}

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,6 +25,8 @@ const (
 	// finishedKept and maxFinished bound the finished Remediations that are kept.
 	finishedKept = 30 * 24 * time.Hour
 	maxFinished  = 2000
+	// keptAgain is how often it is looked whether a Remediation that was kept for longer can go.
+	keptAgain = time.Hour
 	// unfinishedFor is how long a Remediation may be without a status before it is taken for one that a crash left behind.
 	unfinishedFor = 10 * time.Minute
 )
@@ -46,7 +49,11 @@ func (r *RemediationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	now := r.Clock()
-	if r.old(rem, now) {
+	needed, err := r.restoring(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if r.old(rem, now) && !needed[rem.Status.BaselineUID] {
 		return ctrl.Result{}, client.IgnoreNotFound(r.Client.Delete(ctx, rem, client.Preconditions{UID: &rem.UID, ResourceVersion: &rem.ResourceVersion}))
 	}
 	if r.judge(rem.DeepCopy(), now) { // what is cached is short of what must be kept
@@ -55,7 +62,7 @@ func (r *RemediationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		}
 	}
 	if !rem.Status.Phase.Open() {
-		return ctrl.Result{RequeueAfter: r.keptUntil(rem).Sub(now) + time.Second}, r.dropOldest(ctx)
+		return ctrl.Result{RequeueAfter: max(r.keptUntil(rem).Sub(now), keptAgain) + time.Second}, r.dropOldest(ctx, needed)
 	}
 	wait := unfinishedFor
 	if rem.Status.Expires != nil {
@@ -81,14 +88,39 @@ func (*RemediationReconciler) keptUntil(rem *v1alpha1.Remediation) time.Time {
 	return rem.Status.FinishedAt.Add(finishedKept)
 }
 
+// restoring are the baselines that put back what they changed when they are deleted: their Remediations are needed for that, however
+// old they are and however many.
+func (r *RemediationReconciler) restoring(ctx context.Context) (map[types.UID]bool, error) {
+	needed := map[types.UID]bool{}
+	for _, k := range r.Kinds {
+		list, ok := k.NewList().(client.ObjectList)
+		if !ok {
+			return nil, fmt.Errorf("%s has no list", k.Name)
+		}
+		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("listing %ss: %w", k.Name, err)
+		}
+		objects, err := extract(list)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			if spec, _ := o.Common(); spec.DeletionPolicy == v1alpha1.DeletionRestore {
+				needed[o.GetUID()] = true
+			}
+		}
+	}
+	return needed, nil
+}
+
 // dropOldest takes the oldest finished Remediations away where there are too many.
-func (r *RemediationReconciler) dropOldest(ctx context.Context) error {
+func (r *RemediationReconciler) dropOldest(ctx context.Context, needed map[types.UID]bool) error {
 	var all v1alpha1.RemediationList
 	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing remediations: %w", err)
 	}
 	finished := slices.DeleteFunc(all.Items, func(rem v1alpha1.Remediation) bool {
-		return rem.Status.Phase.Open() || rem.Status.Phase == v1alpha1.RemediationUndone || isUndoing(&rem)
+		return rem.Status.Phase.Open() || rem.Status.Phase == v1alpha1.RemediationUndone || isUndoing(&rem) || needed[rem.Status.BaselineUID]
 	})
 	if len(finished) <= maxFinished {
 		return nil

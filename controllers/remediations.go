@@ -49,8 +49,8 @@ type Remediations struct {
 	Namespace string
 	Record    *Record
 	Clock     func() time.Time
-	// Catalogue is every control, so that what was changed can be undone when no baseline asks for it any more.
-	Catalogue []control.Bound
+	// Kinds are the baseline kinds: what was changed can be undone when no baseline asks for it any more.
+	Kinds []control.Kind
 
 	mu sync.Mutex
 	// made are the proposals that were made a moment ago and that the cache may not show yet.

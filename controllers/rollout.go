@@ -48,7 +48,7 @@ func (w waves) count() int {
 
 // of is the account's wave, and twice is the second wave that selects it as well; -1: none does.
 func (w waves) of(a *v1alpha1.AWSAccount) (wave, twice int) {
-	wave, twice = w.count()-1, -1
+	wave = w.count() - 1
 	if len(w.named()) == 0 {
 		if a.Name == w.first {
 			wave = 0

@@ -60,9 +60,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	directory := &Directory{}
 	remediations := &Remediations{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: cmp.Or(o.Namespace, DefaultNamespace), Record: record, Clock: o.Clock,
-	}
-	for _, k := range o.Kinds {
-		remediations.Catalogue = append(remediations.Catalogue, k.Catalogue()...)
+		Kinds: o.Kinds,
 	}
 	accounts := &AccountReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(o.Limits, record, o.Clock),

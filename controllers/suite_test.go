@@ -120,10 +120,7 @@ func newCluster(t *testing.T) *cluster {
 		Client: c, Live: c, Cloud: entrance, Kinds: controls.Kinds(), Directory: &Directory{}, Record: record, AllowWrites: true, Clock: c.clock,
 		Engine: engine.New(engine.Limits{}, record, c.clock),
 	}
-	c.records = &RemediationReconciler{&Remediations{Client: c, Live: c, Namespace: "default", Record: record, Clock: c.clock}}
-	for _, k := range controls.Kinds() {
-		c.records.Catalogue = append(c.records.Catalogue, k.Catalogue()...)
-	}
+	c.records = &RemediationReconciler{&Remediations{Client: c, Live: c, Namespace: "default", Record: record, Clock: c.clock, Kinds: controls.Kinds()}}
 	c.accounts.Remediations = c.records.Remediations
 	c.baselines = &BaselineReconciler{Remediations: c.records.Remediations, Client: c, Kinds: controls.Kinds(), Record: record, AllowWrites: true, Clock: c.clock}
 	c.organizations = &OrganizationReconciler{

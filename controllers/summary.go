@@ -129,18 +129,17 @@ func (m *merge) row(r *row) v1alpha1.AccountBaseline {
 	if r.regional && (m.regionsErr != nil || r.nowhere) {
 		count(&out.Checks, engine.Unknown) // there may be a region that nobody knows of, or only regions that do not exist
 	}
+	out.Regions = spelt(out.Regions, m.account.Status.Regions, m.enabled)
 	if complete {
 		m.cover(&out, r, excused)
-	} else if before := m.account.Status.Regions; !slices.Equal(before, m.enabled) {
-		out.Regions = spelt(out.Regions, before)
 	}
 	return out
 }
 
 // spelt are a row's regions with those in place of "*" that were enabled when it was written: what is enabled since was not looked
 // at.
-func spelt(regions, enabled []string) []string {
-	if !slices.Contains(regions, everyRegion) {
+func spelt(regions, enabled, now []string) []string {
+	if slices.Equal(enabled, now) || !slices.Contains(regions, everyRegion) {
 		return regions
 	}
 	all := slices.Concat(enabled, slices.DeleteFunc(slices.Clone(regions), func(r string) bool { return r == everyRegion }))

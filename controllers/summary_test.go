@@ -290,6 +290,6 @@ func TestARowDoesNotClaimRegionsThatWereEnabledSinceItWasWritten(t *testing.T) {
 		"everywhere, and global": {[]string{everyRegion, global}, []string{frankfurt, ireland}, []string{frankfurt, ireland, global}},
 		"named":                  {[]string{ireland, global}, []string{frankfurt, ireland}, []string{ireland, global}},
 	} {
-		same(t, name, tc.want, spelt(tc.stored, tc.enabled))
+		same(t, name, tc.want, spelt(tc.stored, tc.enabled, append(tc.enabled, virginia)))
 	}
 }

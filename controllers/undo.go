@@ -80,9 +80,11 @@ func (u undoing) record(ctx context.Context, name string, left *int) (done bool,
 }
 
 func (u undoing) controlOf(r *v1alpha1.Remediation) (control.Bound, bool) {
-	for _, b := range u.Catalogue {
-		if b.ID == r.Status.Control {
-			return b, true
+	for _, k := range u.Kinds {
+		for _, b := range k.Catalogue() {
+			if b.ID == r.Status.Control {
+				return b, true
+			}
 		}
 	}
 	return control.Bound{}, false
@@ -177,7 +179,7 @@ func (u undoing) note(ctx context.Context, name string, outcomes map[int]outcome
 		default:
 			c.only(false, v1alpha1.ConditionUndoing, "", "")
 			u.end(r, v1alpha1.RemediationUndone, undoneMessage(undone, kept))
-			r.Status.Undone = &v1alpha1.Decided{By: byPlumbline, At: *r.Status.FinishedAt}
+			r.Status.Undone = &v1alpha1.Decided{By: byPlumbline, At: *r.Status.FinishedAt, Reason: "deletionPolicy: Restore of " + r.Status.Baseline}
 			if d := r.Spec.Undo; d != nil {
 				r.Status.Undone = &v1alpha1.Decided{By: d.By, At: *r.Status.FinishedAt, Reason: d.Reason, Via: d.Via}
 			}

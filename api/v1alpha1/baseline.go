@@ -34,6 +34,22 @@ const (
 	ApprovalIrreversible Approval = "Irreversible"
 )
 
+// DeletionPolicy says what becomes of AWS when a baseline is deleted.
+//
+// +kubebuilder:validation:Enum=Retain;Restore
+type DeletionPolicy string
+
+// The deletion policies.
+const (
+	// DeletionRetain leaves AWS as it is. The default.
+	DeletionRetain DeletionPolicy = "Retain"
+	// DeletionRestore puts back what was there before Plumbline's changes.
+	DeletionRestore DeletionPolicy = "Restore"
+)
+
+// FinalizerRestore keeps a baseline until what it changed is put back.
+const FinalizerRestore = "plumbline.dev/restore"
+
 // State says whether a section's setting is wanted on or off. A section that is absent is unmanaged and untouched.
 //
 // +kubebuilder:validation:Enum=Enabled;Disabled
@@ -122,10 +138,17 @@ type BaselineSpec struct {
 	// +optional
 	Rollout *Rollout `json:"rollout,omitempty"`
 
+	// deletionPolicy says what becomes of AWS when the baseline is deleted: Retain (the default) leaves it as it is; Restore puts
+	// back what was there before Plumbline's changes, the newest first, where it is still as Plumbline left it, and the baseline
+	// stays until that is done (finalizer plumbline.dev/restore). Delete such baselines before the manager. Example: Restore
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
 	// approvals approves batches: all that is proposed for a control in whatever accounts. Each names the digest that
 	// status.proposals has for the control, and counts for what was proposed then. Entries that were used can be taken out.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Approvals []BatchApproval `json:"approvals,omitempty"`
 
@@ -165,6 +188,7 @@ type BatchApproval struct {
 	Reason string `json:"reason,omitempty"`
 
 	// via is GitOps where a Git operator writes the approval down for somebody: by is then taken as claimed, and shown as such.
+	// Example: GitOps
 	// +optional
 	Via DecisionVia `json:"via,omitempty"`
 }

@@ -35,6 +35,8 @@ const (
 	ConditionDecisionRefused = "DecisionRefused"
 	// ConditionRolloutPaused on a baseline: nothing is changed any more, and why. Present only while true.
 	ConditionRolloutPaused = "RolloutPaused"
+	// ConditionRestoring on a baseline that is being deleted: what it changed is being put back. Present only while true.
+	ConditionRestoring = "Restoring"
 	// ConditionApprovalsRefused on a baseline: entries of spec.approvals do not count, and why. Present only while true.
 	ConditionApprovalsRefused = "ApprovalsRefused"
 	// ConditionUndoing on a Remediation: it is being taken back. Present only while true.
@@ -88,6 +90,8 @@ const (
 	ReasonIrreversible                = "Irreversible"
 	ReasonChangedSince                = "ChangedSince"
 	ReasonRequested                   = "Requested"
+	ReasonRestore                     = "Restore"
+	ReasonAccountGone                 = "AccountGone"
 )
 
 // Reasons of drift rows and of checks that are not compliant. Controls add their own for resources they cannot judge.

@@ -78,7 +78,7 @@ type Decision struct {
 	Reason string `json:"reason,omitempty"`
 
 	// via is GitOps where a Git operator writes the decision down for somebody: by is then taken as claimed, and shown as such.
-	// Only the accounts that the admission policy lists may use it.
+	// Only the accounts that the admission policy lists may use it. Example: GitOps
 	// +optional
 	Via DecisionVia `json:"via,omitempty"`
 }

@@ -8,6 +8,8 @@ import (
 
 // Rollout says in which order the accounts are changed when a baseline enforces new settings, and how many at a time. It bounds
 // what a mistake reaches. It does not concern settings of the whole organization, which are decided in one account.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.maxChangesPerPass) || self.maxChangesPerPass >= 1",fieldPath=".maxChangesPerPass",message="maxChangesPerPass must be at least 1; to change nothing, write suspend: true on the baseline"
 type Rollout struct {
 	// waves are changed one after the other; an account belongs to one of them at most. Those in none are the last wave. A wave
 	// begins once nothing is left to change in the one before, apart from what waits for an approval, and that has soaked.
@@ -22,8 +24,8 @@ type Rollout struct {
 	// maxChangesPerPass is the number of changes of this baseline made in one account and pass, within the manager's own
 	// --max-changes-per-pass. At least 1; to change nothing, suspend the baseline. Example: 5
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
-	// +kubebuilder:validation:XValidation:rule="self >= 1",message="maxChangesPerPass must be at least 1; to change nothing, write suspend: true on the baseline"
 	MaxChangesPerPass int32 `json:"maxChangesPerPass,omitempty"`
 
 	// maxAccounts is the number of accounts with changes of this baseline under way at a time, within the manager's own

@@ -74,6 +74,13 @@ var _ = Describe("What nobody may do with Remediations", Ordered, ContinueOnFail
 		Expect(err).To(MatchError(ContainSubstring("forbidden")), "RBAC lets it write no spec")
 	})
 
+	It("change what a baseline declares, as the controller", func(ctx SpecContext) {
+		controller, err := shared.plane.AsServiceAccount(managerNamespace, managerAccount)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = controller.Run(ctx, "patch", "s3baseline", "organization", "--type=merge", "-p", `{"spec":{"approval":"Irreversible"}}`)
+		Expect(err).To(MatchError(ContainSubstring("the controller declares nothing")))
+	})
+
 	It("hide one from its account's pass", func(ctx SpecContext) {
 		_, err := approver(ctx, bob).Run(ctx, "label", "--overwrite", "remediation", proposed.Name, v1alpha1.LabelAccount+"="+shopProd)
 		Expect(err).To(MatchError(ContainSubstring("are the controller's")))

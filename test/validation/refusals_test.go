@@ -77,7 +77,7 @@ type written struct {
 func writtenCases(t *testing.T) []refusal {
 	t.Helper()
 	var all []written
-	for _, table := range [][]written{commonCases, organizationCases, guardDutyCases, cloudTrailCases, s3Cases, iamCases, encryptionCases, exceptionCases} {
+	for _, table := range [][]written{commonCases, organizationCases, guardDutyCases, cloudTrailCases, s3Cases, iamCases, encryptionCases, changeCases, exceptionCases} {
 		all = append(all, table...)
 	}
 	cases := accountCases(t)
@@ -303,6 +303,25 @@ const (
 	what = `controls: [s3-default-encryption]`
 	at   = `accounts: {include: ["111122223333"]}`
 )
+
+const (
+	tls      = `secureTransport: {state: Enabled}`
+	decision = `{digest: "5f0c7be2d1a94c3f8e6b7a1d2c3e4f50", by: alice}`
+)
+
+var changeCases = []written{
+	{"a cap of no changes", "S3Baseline", `{` + tls + `, rollout: {maxChangesPerPass: 0}}`,
+		"maxChangesPerPass must be at least 1; to change nothing, write suspend: true on the baseline",
+		`{` + tls + `, rollout: {maxChangesPerPass: 1}}`},
+	{"a cap of no accounts", "S3Baseline", `{` + tls + `, rollout: {maxAccounts: "0%"}}`,
+		"maxAccounts must be a number of at least 1 or a percentage from 1% to 100%, for example 5 or 1%; to change nothing, write suspend: true on the baseline",
+		`{` + tls + `, rollout: {maxAccounts: "100%"}}`},
+	{"a wave that soaks for a month", "S3Baseline", `{` + tls + `, rollout: {waves: [{name: canary, accounts: {include: ["111122223333"]}, soak: 720h}]}}`,
+		"soak must be between 0s and 168h, for example 24h",
+		`{` + tls + `, rollout: {waves: [{name: canary, accounts: {include: ["111122223333"]}, soak: 168h}]}}`},
+	{"approved and rejected", "Remediation", `{approval: ` + decision + `, rejected: ` + decision + `}`,
+		"approval and rejected contradict each other; keep one of them", `{approval: ` + decision + `}`},
+}
 
 var exceptionCases = []written{
 	{"it cannot excuse every account", "BaselineException", `{` + what + `, ` + who + `, ` + when + `}`,
