@@ -18,7 +18,8 @@ func (w world) marked(c *check) bool {
 
 // settledBy is since when an answer that accounts share must have been read at least to show what events tell of: since they
 // came, and for the second look a while later, as what was read when they came may have been read too soon. Zero: any will
-// do. The answers of the other accounts stay good: an event in one must not make all of them be read anew.
+// do, as it does after half an hour. The answers of the other accounts stay good: an event in one must not make all of them be
+// read anew.
 func (w world) settledBy(c *check) time.Time {
 	var since time.Time
 	for _, m := range w.open {
@@ -28,11 +29,49 @@ func (w world) settledBy(c *check) time.Time {
 	}
 	for _, m := range w.recent {
 		at := m.received.Add(settleAfter / 2)
-		if at.After(since) && !at.After(w.now) && m.concerns(w.account.Name, c.task.Control.Meta, c.id.Region) {
+		if at.After(since) && !at.After(w.now) && w.now.Sub(m.received) <= recentFor && m.concerns(w.account.Name, c.task.Control.Meta, c.id.Region) {
 			since = at
 		}
 	}
 	return since
+}
+
+// told is when the latest event came that tells of the check; zero: none has in the last hours.
+func (w world) told(c *check) time.Time {
+	var latest time.Time
+	for _, m := range slices.Concat(w.recent, w.open) {
+		if m.received.After(latest) && m.concerns(w.account.Name, c.task.Control.Meta, c.id.Region) {
+			latest = m.received
+		}
+	}
+	return latest
+}
+
+// named are the resources that a check is to read live: those that events name, the latest first, and those that departed when
+// it was last looked at. An index of AWS's may not show for hours what has become of them.
+func (w world) named(c *control.Meta, region string) func() []string {
+	account, memory, open, recent := w.account, w.memory, w.open, w.recent
+	return func() []string {
+		var all []string
+		add := func(name string) {
+			if name != "" && len(all) < control.NamedMost && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+		for _, m := range slices.Backward(slices.Concat(recent, open)) {
+			if m.concerns(account.Name, c, region) {
+				for _, name := range m.Resources {
+					add(name)
+				}
+			}
+		}
+		for _, d := range slices.Concat(account.Status.Drift, memory.rows) {
+			if d.Control == c.ID && d.Region == region {
+				add(d.Resource)
+			}
+		}
+		return all
+	}
 }
 
 // handled are the open events that were looked into: no check that they concern is still to be looked at for them.

@@ -35,12 +35,19 @@ func (m *mark) concerns(account string, c *control.Meta, region string) bool {
 	})
 }
 
-// What bounds the marks of one account, and how long events are remembered for whom they tell of. Each open mark keeps a message
-// in the queue, of which 1,000 are received at a time: one account must not take the places of all others.
+// What bounds the marks of one account. Each open mark keeps a message in the queue, of which 1,000 are received at a time: one
+// account must not take the places of all others.
 const (
 	maxMarks  = 64
 	maxRecent = 64
+)
+
+const (
+	// recentFor is how long after an event answers that accounts share must be newer than it.
 	recentFor = 30 * time.Minute
+	// rememberedFor is how long it is remembered whom and what events tell of: until AWS has made every index anew, which takes
+	// it four hours at most (IAM's credential report).
+	rememberedFor = 4*time.Hour + 15*time.Minute
 )
 
 // marks holds the events that are still to be looked into, by account, and the latest of them for a while longer: AWS may
@@ -126,7 +133,7 @@ func (m *marks) of(account string, now time.Time) (open, recent []*mark) {
 	if a == nil {
 		return nil, nil
 	}
-	a.recent = slices.DeleteFunc(a.recent, func(r *mark) bool { return now.Sub(r.received) > recentFor })
+	a.recent = slices.DeleteFunc(a.recent, func(r *mark) bool { return now.Sub(r.received) > rememberedFor })
 	if len(a.open) == 0 && len(a.recent) == 0 {
 		delete(m.all, account)
 	}

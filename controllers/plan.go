@@ -44,8 +44,8 @@ type world struct {
 	allowWrites bool
 	// defaultSoak is how long the first account of a baseline without waves is watched before all others are changed.
 	defaultSoak time.Duration
-	// open are the events that are still to be looked into, recent those of the last half hour, and handled, once the pass is
-	// over, those of open that were.
+	// open are the events that are still to be looked into, recent those of the last hours, and handled, once the pass is over,
+	// those of open that were.
 	open, recent, handled []*mark
 	// found are the checks, once the pass is over, in which a sweep found what no event has announced.
 	found []check
@@ -225,6 +225,7 @@ func (w world) task(r *row, b control.Bound, region string) *engine.Task {
 		Every: r.spec.ObserveEvery(b.PerResource), Mode: r.spec.EffectiveMode(b.Spec), Approval: r.spec.EffectiveApproval(b.Spec),
 		Hold:      w.hold(r, b),
 		Caps:      r.caps,
+		Named:     w.named(b.Meta, region),
 		Looks:     func(drift string) int { return looks[changedResource{id, drift}] },
 		Withdrawn: w.withdrawn(r, id),
 	}

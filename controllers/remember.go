@@ -87,10 +87,26 @@ func (w world) remember(r *row, c *check, with *settings, res result) {
 	if wait.after > 0 {
 		s.retry = momentOf(s.looked().Add(wait.after))
 	}
+	if again := w.renewed(c, res.Result); !again.IsZero() && (s.retry == 0 || again.Before(s.retry.time())) {
+		s.retry = momentOf(again)
+	}
 	w.memory.seen[c.id] = s
 	w.rememberLooks(c.id, res.Result)
 	c.known, c.at, c.looked, c.exceptions, c.marked = true, s.at.time(), s.looked(), r.exceptions, false
 	c.due = w.dueAfter(r, c, s)
+}
+
+// renewed is when a check is looked at again that rests on an index which AWS made before an event came: once there is a newer
+// one. Zero: it rests on none, or on one that shows whatever events tell of.
+func (w world) renewed(c *check, res *engine.Result) time.Time {
+	if res.Index.Renewed.IsZero() || !w.told(c).After(res.Index.Made) {
+		return time.Time{}
+	}
+	soonest := res.At.Add(res.Age + retryFirst) // where AWS is late with it
+	if res.Index.Renewed.Before(soonest) {
+		return soonest
+	}
+	return res.Index.Renewed
 }
 
 // milliseconds rounds up: a check is never remembered as looked at before it was.

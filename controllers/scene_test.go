@@ -70,6 +70,8 @@ type scene struct {
 	denied map[string]bool
 	// skips says which checks the pass has no time for. Nil: none.
 	skips func(checkID) bool
+	// index is what checks of regions rest on. Nil: on live reads alone.
+	index func() control.Index
 	// refuseWrite keeps the status from being written.
 	refuseWrite bool
 
@@ -136,6 +138,9 @@ func (s *scene) control(id string, scope control.Scope, section *v1alpha1.Contro
 		},
 		Observe: func(_ context.Context, t *control.Target, _ fakeSection) ([]control.Finding, error) {
 			where := id + " " + s.regionOf(scope, t)
+			if s.index != nil {
+				t.RestsOn(s.index())
+			}
 			if err := s.fails[where]; err != nil {
 				return nil, err
 			}

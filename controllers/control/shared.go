@@ -70,12 +70,13 @@ func (s Shared[T]) From(ctx context.Context, t *Target) (T, time.Time, error) {
 // is there when the account is looked at next.
 var errLate = errors.New("an answer that many accounts share is under way")
 
-// factAge is the time of the oldest answer of a Shared read that a target was given, and whether one came too late. Its
-// methods take a nil one.
+// factAge is the time of the oldest answer of a Shared read that a target was given, whether one came too late, and the Index
+// that was used. Its methods take a nil one.
 type factAge struct {
 	mu     sync.Mutex
 	oldest time.Time
 	late   bool
+	index  Index
 }
 
 func (f *factAge) hurry() {

@@ -50,6 +50,13 @@ type Target struct {
 	Now time.Time
 	// Verifying is true when Observe runs to verify a change: then nothing may be answered from a Shared read.
 	Verifying bool
+	// Since is since when an answer must have been read to show what events tell of; zero: none tells of the check. Where it is
+	// set, the one account is asked for rather than all accounts by a Shared read, which may take long.
+	Since time.Time
+	// Named are resources that are read live, whatever an Index says of them: those that events of the last hours name, as they
+	// name them, and those that departed before; NamedMost of them. Whoever made the calls has chosen the names, so they are
+	// only ever compared with names and ARNs that AWS lists.
+	Named []string
 	// SharedAge is how old an answer of a Shared read may be; zero, and anything longer, stands for SharedMaxAge.
 	SharedAge time.Duration
 	// Patience is how long it is waited for the answer of a Shared read that is under way; zero: until it is there. What was not
@@ -63,6 +70,9 @@ type Target struct {
 	// facts is shared by the targets that are made from one another.
 	facts *factAge
 }
+
+// NamedMost bounds Target.Named.
+const NamedMost = 100
 
 // NewTarget completes a target: t.AWS is made for t.Region and lets through only actions. memo holds the pass's reads
 // (nil: every read is made afresh), shared those that answer for many accounts (nil: none is shared).

@@ -204,10 +204,14 @@ func (r *run) target(t *Task, c control.Connector, actions []string, memo *contr
 	if r.late.Load() {
 		patience = control.NoPatience
 	}
+	var named []string
+	if t.Named != nil {
+		named = t.Named()
+	}
 	return control.NewTarget(control.Target{
 		Account: r.Account, Partition: r.Partition, Region: t.awsRegion(r.Partition), Regions: t.Regions,
 		Facts: r.Facts, Now: now, Verifying: verifying, SharedAge: t.sharedAge(now),
-		Patience: patience,
+		Patience: patience, Since: t.Since, Named: named,
 	}, c, actions, memo, r.shared)
 }
 

@@ -50,7 +50,7 @@ func (r *run) observe(ctx context.Context, t *Task, memo *control.Memo, verifyin
 	case unread:
 		return Result{Task: t, Skipped: true}
 	}
-	res.Took = r.clock().Sub(res.At)
+	res.Took, res.Index = r.clock().Sub(res.At), target.Index()
 	if from := target.FactsFrom(); !from.IsZero() && from.Before(res.At) {
 		res.At, res.Age = from, res.At.Sub(from)
 	}

@@ -8,6 +8,27 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
+// What a task is told reaches its control, and on what the control says that its answer rests reaches the result.
+func TestAControlIsToldWhomItsTaskNames(t *testing.T) {
+	l := newLake(t, Limits{})
+	var named []string
+	var since time.Time
+	rests := control.Index{Made: noon.Add(-time.Hour), Renewed: noon.Add(3 * time.Hour)}
+	task := enforced(l.encrypted(func(c *control.Control[section]) {
+		c.Observe = func(_ context.Context, t *control.Target, _ section) ([]control.Finding, error) {
+			named, since = t.Named, t.Since
+			t.Home().RestsOn(rests)
+			return nil, nil
+		}
+	}), ireland)
+	compare(t, "what a result rests on", rests, l.run(member, task)[0].Index)
+	compare(t, "how many are named where none is", 0, len(named))
+	task.Named, task.Since = func() []string { return []string{"alice"} }, noon
+	compare(t, "its age: only what is reported is dated", time.Duration(0), l.run(member, task)[0].Age)
+	compare(t, "named", []string{"alice"}, named)
+	compare(t, "since", noon, since)
+}
+
 // What is answered from an answer that accounts share is dated by it, and never so old that the check is due again at once.
 func TestACheckIsAsOldAsTheAnswerThatItShares(t *testing.T) {
 	l := newLake(t, Limits{})

@@ -30,6 +30,8 @@ type Task struct {
 	Every time.Duration
 	// Since is since when an answer that accounts share must have been read at least; zero: it may be older.
 	Since time.Time
+	// Named are the resources that are to be read live, for Target.Named. Nil: none.
+	Named func() []string
 	// Mode and Approval are those in effect for the section.
 	Mode     v1alpha1.Mode
 	Approval v1alpha1.Approval
@@ -68,6 +70,8 @@ type Result struct {
 	At time.Time
 	// Age is how much before the observation that was; zero where it rests on none.
 	Age time.Duration
+	// Index is what the last observation rested on beside live reads; zero: on nothing.
+	Index control.Index
 	// Took is how long observing took.
 	Took time.Duration
 	// Findings are judged: each says why it stands. Nothing in it means compliant.

@@ -62,7 +62,8 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	after.Changed, after.Refused = r.results[i].Changed, false
 	if after.Skipped || after.blind {
 		// What was changed is still waited for; that it could not be looked at stands beside it.
-		after.At, after.Age, after.Skipped, after.Findings = r.results[i].At, r.results[i].Age, false, append(was[:len(was):len(was)], after.Findings...)
+		after.At, after.Age, after.Index = r.results[i].At, r.results[i].Age, r.results[i].Index
+		after.Skipped, after.Findings = false, append(was[:len(was):len(was)], after.Findings...)
 		r.results[i] = after
 		return true
 	}
