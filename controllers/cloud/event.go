@@ -15,8 +15,9 @@ type Event struct {
 	// Accounts are further accounts that it names as concerned, such as the members in a call of their administrator or the
 	// owner of a bucket that another account changed: at most 100, without Account.
 	Accounts []string
-	// Resources are names or ARNs of what was changed, as far as the event names them: a bucket, a user, a key. At most 10; a
-	// name is whole or left out, since a part of one would name something else.
+	// Resources are names or ARNs of what was changed, as far as the event names them: a bucket, a user, a key; the caller, where
+	// IAM takes a call that names nobody for one about the caller. At most 10; a name is whole or left out, since a part of one
+	// would name something else.
 	Resources []string
 	// Time is when the call was made, to the second; zero when the event does not say.
 	Time time.Time

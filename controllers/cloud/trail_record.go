@@ -195,7 +195,19 @@ func (r *record) concerned(e *Event) {
 		}
 		e.addAccounts(fieldsOf(fields["createAccountStatus"]))
 		e.addResource(text(fieldsOf(fields["keyMetadata"])["arn"]))
+		for _, made := range []string{"accessKey", "loginProfile"} {
+			e.addResource(text(fieldsOf(fields[made])["userName"]))
+		}
 	}
+	if e.Source == "iam" && slices.Contains(ofTheCaller, e.Name) && r.UserIdentity.Type == "IAMUser" && len(e.Resources) == 0 {
+		e.addResource(r.UserIdentity.UserName)
+	}
+}
+
+// ofTheCaller are the calls of IAM that change the credentials of the user who makes them where they name none ("If you do not
+// specify a user name, IAM determines the user name implicitly", IAM API reference).
+var ofTheCaller = []string{
+	"CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey", "CreateLoginProfile", "DeleteLoginProfile",
 }
 
 // addAccounts adds the accounts that an object names.

@@ -60,6 +60,22 @@ func with(t *testing.T, text string, changes map[string]any) string {
 	return string(raw)
 }
 
+// iamCall changes the event into a call of IAM by the user bob.
+func iamCall(name, parameters, answer string) map[string]any {
+	return map[string]any{
+		"eventSource": "iam.amazonaws.com", "eventName": name, "resources": nil, "requestParameters": json.RawMessage(parameters),
+		"responseElements": json.RawMessage(answer),
+		"userIdentity":     map[string]any{"type": "IAMUser", "accountId": "111122223333", "userName": "bob", "arn": "arn:aws:iam::111122223333:user/bob"},
+	}
+}
+
+// iamEvent is what there is to know of it.
+func iamEvent(name string, resources ...string) Event {
+	return putPolicyEvent(func(e *Event) {
+		e.Source, e.Name, e.Actor, e.Role, e.Resources = "iam", name, "user/bob", "", resources
+	})
+}
+
 func TestEventOfARecord(t *testing.T) {
 	many := make([]string, 10_000)
 	for i := range many {
@@ -121,6 +137,18 @@ func TestEventOfARecord(t *testing.T) {
 			putPolicyEvent(func(e *Event) {
 				e.Source, e.Name, e.Resources = "kms", "CreateKey", []string{"arn:aws:kms:eu-west-1:111122223333:key/k"}
 			})},
+		"an access key that somebody makes for a user": {iamCall("CreateAccessKey", `{"userName": "carol"}`, `{"accessKey": {"userName": "carol"}}`),
+			iamEvent("CreateAccessKey", "carol")},
+		"one that a user makes: only the answer names the user": {iamCall("CreateAccessKey", "null", `{"accessKey": {"userName": "bob"}}`),
+			iamEvent("CreateAccessKey", "bob")},
+		"a user's own key that is activated: only the caller is named": {iamCall("UpdateAccessKey", `{"accessKeyId": "AKIAEXAMPLE", "status": "Active"}`, "null"),
+			iamEvent("UpdateAccessKey", "bob")},
+		"a password": {iamCall("CreateLoginProfile", `{"passwordResetRequired": true}`, `{"loginProfile": {"userName": "carol"}}`),
+			iamEvent("CreateLoginProfile", "carol")},
+		"a device that is taken away": {iamCall("DeactivateMFADevice", `{"userName": "carol", "serialNumber": "arn:aws:iam::111122223333:mfa/carol"}`, "null"),
+			iamEvent("DeactivateMFADevice", "carol", "arn:aws:iam::111122223333:mfa/carol")},
+		"what is not of the caller names nobody": {iamCall("UpdateAccountPasswordPolicy", `{"minimumPasswordLength": 6}`, "null"),
+			iamEvent("UpdateAccountPasswordPolicy")},
 		"ten thousand accounts are too many to be true": {map[string]any{"resources": nil, "requestParameters": map[string]any{"accountIds": many}},
 			putPolicyEvent(func(e *Event) { e.Resources, e.Accounts = nil, many[:maxAccounts] })},
 		"wrongly typed fields lose themselves, not the rest": {map[string]any{"requestParameters": "none", "resources": map[string]any{"ARN": 7},
