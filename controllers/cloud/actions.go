@@ -64,6 +64,7 @@ var actions = map[string]string{
 	"IAM.ListMFADevices":              "iam:ListMFADevices",
 	"IAM.ListRolePolicies":            "iam:ListRolePolicies",
 	"IAM.ListVirtualMFADevices":       "iam:ListVirtualMFADevices",
+	"IAM.ListUsers":                   "iam:ListUsers",
 	"IAM.SimulatePrincipalPolicy":     "iam:SimulatePrincipalPolicy",
 	"IAM.UpdateAccessKey":             "iam:UpdateAccessKey",
 	"IAM.UpdateAccountPasswordPolicy": "iam:UpdateAccountPasswordPolicy",

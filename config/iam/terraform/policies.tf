@@ -402,6 +402,7 @@ locals {
               "iam:ListEntitiesForPolicy",
               "iam:ListMFADevices",
               "iam:ListRolePolicies",
+              "iam:ListUsers",
               "iam:ListVirtualMFADevices",
               "iam:SimulatePrincipalPolicy",
             ]
@@ -437,6 +438,7 @@ locals {
               "iam:ListEntitiesForPolicy",
               "iam:ListMFADevices",
               "iam:ListRolePolicies",
+              "iam:ListUsers",
               "iam:ListVirtualMFADevices",
               "iam:SimulatePrincipalPolicy",
             ]

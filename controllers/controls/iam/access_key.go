@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,6 +86,14 @@ func (k accessKey) masked() string {
 // arn names the key below its user. IAM has no ARNs of keys; an exception for "…:user/NAME/access-key/*" covers the user's.
 func (k accessKey) arn(u user) string {
 	return u.arn + "/access-key/" + k.id[max(len(k.id)-4, 0):]
+}
+
+// userOfKey is the ARN of the user of a key that is named as arn names it; any other ARN as it is.
+func userOfKey(arn string) string {
+	if i := strings.LastIndex(arn, "/access-key/"); i > strings.Index(arn, ":user/") {
+		return arn[:i]
+	}
+	return arn
 }
 
 // keyStatus is what a change of a key writes.

@@ -26,7 +26,7 @@ var AccessKeyAge = control.Control[WithUsers[v1alpha1.AccessKeyAge]]{
 			"CIS-5.0": {"1.13"}, "CIS-3.0": {"1.14"}, "SecurityHub": {"IAM.3"},
 		},
 		Reads: []string{
-			"iam:GetCredentialReport", "iam:GenerateCredentialReport", "iam:GetUser", "iam:ListAccessKeys",
+			"iam:GetCredentialReport", "iam:GenerateCredentialReport", "iam:ListUsers", "iam:GetUser", "iam:ListAccessKeys",
 			"iam:GetAccessKeyLastUsed", "iam:GetRole",
 		},
 		Writes: []string{"iam:UpdateAccessKey"},

@@ -93,6 +93,19 @@ func TestAccessKeyAge(t *testing.T) {
 			}.stage,
 		},
 		{
+			Name: "an old key that an event tells of is seen, whatever the report says", Want: report, Target: naming("dave"),
+			AWS: account{
+				members:  []member{{name: "dave", keys: []key{active(one, 200, 1)}}},
+				reported: []member{{name: "dave", keys: []key{{id: one, status: "Inactive", created: ago(200)}}}},
+			}.stage,
+			Findings: []control.Finding{reportOnly(first, "", field("AKIA…ONE1", "2025-08-13"))},
+		},
+		{
+			Name: "so is one that departed before, of a user whom the report does not know", Want: report, Target: naming(first),
+			AWS:      account{members: []member{{name: "dave", keys: []key{active(one, 200, 1)}}}, reported: []member{}}.stage,
+			Findings: []control.Finding{reportOnly(first, "", field("AKIA…ONE1", "2025-08-13"))},
+		},
+		{
 			Name: "a key in a state that nobody knows is unknown", Want: act,
 			AWS: account{
 				members:  []member{{name: "dave", keys: []key{{id: one, status: "Frozen", created: ago(200)}}}},

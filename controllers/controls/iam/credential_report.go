@@ -16,21 +16,38 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
+// report is the account's credential report and when AWS made it.
+type report struct {
+	rows []reportRow
+	made time.Time
+}
+
+// reportLife is how long AWS serves a report, and a little longer.
+const reportLife = 4*time.Hour + 2*time.Minute
+
+// index is the report as what an observation rests on.
+func (r report) index() control.Index {
+	return control.Index{Made: r.made, Renewed: r.made.Add(reportLife)}
+}
+
 // credentialReport reads the account's credential report. What AWS still serves is used, however old: it is an index. A new
 // one is asked for only where AWS says that there is none, or none any more, which is once in four hours at most.
-var credentialReport = control.Read[[]reportRow]{
+var credentialReport = control.Read[report]{
 	Key:     "iam.credentialReport",
 	Actions: []string{"iam:GetCredentialReport", "iam:GenerateCredentialReport"},
-	Do: func(ctx context.Context, t *control.Target) ([]reportRow, error) {
-		content, err := getReport(ctx, t)
+	Do: func(ctx context.Context, t *control.Target) (report, error) {
+		out, err := getReport(ctx, t)
 		if err != nil {
-			return nil, err
+			return report{}, err
 		}
-		rows, err := parseReport(content, t.GlobalARN("iam", "user/"))
+		if out.GeneratedTime == nil {
+			return report{}, control.Unexpected("GetCredentialReport", "when the report was made")
+		}
+		rows, err := parseReport(out.Content, t.GlobalARN("iam", "user/"))
 		if err != nil {
-			return nil, fmt.Errorf("reading the credential report: %w", err)
+			return report{}, fmt.Errorf("reading the credential report: %w", err)
 		}
-		return rows, nil
+		return report{rows, *out.GeneratedTime}, nil
 	},
 }
 
@@ -64,8 +81,8 @@ func unindexed(err error) ([]control.Finding, error) {
 	return nil, err
 }
 
-// getReport is the report's content: one call where AWS has it, and at most four where it has to be made.
-func getReport(ctx context.Context, t *control.Target) ([]byte, error) {
+// getReport is the report: one call where AWS has it, and at most four where it has to be made.
+func getReport(ctx context.Context, t *control.Target) (*iam.GetCredentialReportOutput, error) {
 	api, waits := iam.NewFromConfig(t.AWS), reportWaits
 	out, err := api.GetCredentialReport(ctx, &iam.GetCredentialReportInput{})
 	if control.IsCode(err, "ReportNotPresent", "ReportExpired") {
@@ -95,7 +112,7 @@ func getReport(ctx context.Context, t *control.Target) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("getting the credential report: %w", err)
 	}
-	return out.Content, nil
+	return out, nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {

@@ -213,3 +213,40 @@ func TestAReportWhoseTurnHasNotComeIsWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// Where there is no report yet, those whom events name are read live all the same; and what rests on a report says on which.
+func TestWhomEventsNameIsReadWithAReportOrWithout(t *testing.T) {
+	waiting := control.Finding{Outcome: control.Waiting, Reason: v1alpha1.RowWaiting}
+	two := []key{active("AKIAONEONEONEONEONE1", 5, 1), active("AKIATWOTWOTWOTWOTWO2", 5, 1)}
+	departs := reportOnly(userARN("carol"), "", control.Field{Path: "accessKeys.active", Want: "at most 1", Got: "2 (AKIA…ONE1, AKIA…TWO2)"})
+	for name, tc := range map[string]struct {
+		errors []string
+		want   []control.Finding
+		index  control.Index
+	}{
+		"with a report": {nil, []control.Finding{departs}, control.Index{Made: reportMade, Renewed: reportMade.Add(4*time.Hour + 2*time.Minute)}},
+		"without":       {[]string{"ReportNotPresent"}, []control.Finding{waiting, departs}, control.Index{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var c cloudtest.Cloud
+				account{members: []member{{name: "carol", keys: two}}, reported: []member{}, reportErrors: tc.errors, generate: "STARTED"}.stage(&c)
+				target := targetOf(&c, SingleAccessKey.Reads)
+				target.Named = []string{"carol"}
+				found, err := SingleAccessKey.Observe(context.Background(), target, v1alpha1.SingleAccessKey{ControlSpec: enabled})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range found {
+					found[i].Message = ""
+				}
+				if diff := cmp.Diff(tc.want, found); diff != "" {
+					t.Errorf("findings (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(tc.index, target.Index()); diff != "" {
+					t.Errorf("what it rests on (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}

@@ -35,6 +35,14 @@ func userARN(pathAndName string) string {
 	return "arn:aws:iam::" + controltest.Account + ":user/" + pathAndName
 }
 
+// reportMade is when the credential report was made.
+var reportMade = controltest.Now.Add(-2 * time.Hour)
+
+// naming has events name resources, or resources depart before.
+func naming(names ...string) func(*control.Target) {
+	return func(t *control.Target) { t.Named = names }
+}
+
 // key is an access key of the stand-in.
 type key struct {
 	id            string
@@ -208,7 +216,7 @@ func (s *stand) handleReport(c *cloudtest.Cloud) {
 			}
 			return nil, cloudtest.Error(code, "there is no report")
 		}
-		return &iam.GetCredentialReportOutput{Content: []byte(s.report), GeneratedTime: aws.Time(ago(2))}, nil
+		return &iam.GetCredentialReportOutput{Content: []byte(s.report), GeneratedTime: aws.Time(reportMade)}, nil
 	})
 	cloudtest.Handle(c, func(cloudtest.Call, *iam.GenerateCredentialReportInput) (*iam.GenerateCredentialReportOutput, error) {
 		if s.generateErr != nil {
@@ -222,6 +230,15 @@ func (s *stand) handleReport(c *cloudtest.Cloud) {
 }
 
 func (s *stand) handleUsers(c *cloudtest.Cloud) {
+	cloudtest.Handle(c, func(_ cloudtest.Call, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
+		var all []types.User
+		for _, name := range slices.Sorted(maps.Keys(s.users)) {
+			all = append(all, types.User{UserName: &name, Arn: aws.String(s.users[name].arn()), Path: &s.users[name].path})
+		}
+		out := &iam.ListUsersOutput{}
+		out.Users, out.Marker, out.IsTruncated = paged(all, in.Marker)
+		return out, nil
+	})
 	cloudtest.Handle(c, func(_ cloudtest.Call, in *iam.GetUserInput) (*iam.GetUserOutput, error) {
 		u, err := s.user(in.UserName)
 		if err != nil {

@@ -3,8 +3,9 @@
 //
 // What concerns users is found in two steps. The credential report, one read for all users, is only an index: AWS makes a
 // new one every four hours at most ("Generate credential reports for your AWS account", IAM User Guide), so it still lists
-// the user that was deleted and the key that was rotated this morning. Users that look wrong in it are then read live, one by
-// one; only what the live reads say is a departure, is put right, and is verified.
+// the user that was deleted and the key that was rotated this morning. Users that look wrong in it, and those that an event names
+// or that departed before, are then read live, one by one; only what the live reads say is a departure, is put right, and is
+// verified. A check that an event has come for since the report was made is looked at again with the next report.
 package iam
 
 import (

@@ -21,8 +21,10 @@ var SingleAccessKey = control.Control[v1alpha1.SingleAccessKey]{
 		Severity:    v1alpha1.SeverityMedium,
 		PerResource: true,
 		Frameworks:  map[string][]string{"CIS-5.0": {"1.12"}, "CIS-3.0": {"1.13"}},
-		Reads:       []string{"iam:GetCredentialReport", "iam:GenerateCredentialReport", "iam:GetUser", "iam:ListAccessKeys"},
-		Events:      homeEvents("CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"),
+		Reads: []string{
+			"iam:GetCredentialReport", "iam:GenerateCredentialReport", "iam:ListUsers", "iam:GetUser", "iam:ListAccessKeys",
+		},
+		Events: homeEvents("CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"),
 	},
 	Observe: observeSingleAccessKey,
 }

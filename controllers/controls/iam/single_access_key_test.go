@@ -37,6 +37,16 @@ func TestSingleAccessKey(t *testing.T) {
 			}.stage,
 		},
 		{
+			Name: "a key that an event tells of is seen, whatever the report says", Want: want, Target: naming("carol"),
+			AWS:      account{members: []member{carol}, reported: []member{{name: "carol", keys: []key{one}}}}.stage,
+			Findings: []control.Finding{drift},
+		},
+		{
+			Name: "so are the keys of a user who was made since the report", Want: want, Target: naming("carol"),
+			AWS:      account{members: []member{carol}, reported: []member{}}.stage,
+			Findings: []control.Finding{drift},
+		},
+		{
 			Name: "a report that AWS makes at once is used", Want: want,
 			AWS:      account{members: []member{carol}, reportErrors: []string{"ReportNotPresent"}, generate: "COMPLETE"}.stage,
 			Findings: []control.Finding{drift},

@@ -27,8 +27,8 @@ var UnusedCredentials = control.Control[WithUsers[v1alpha1.UnusedCredentials]]{
 			"CIS-5.0": {"1.11"}, "CIS-3.0": {"1.12"}, "SecurityHub": {"IAM.8", "IAM.22"},
 		},
 		Reads: []string{
-			"iam:GetCredentialReport", "iam:GenerateCredentialReport", "iam:GetUser", "iam:GetLoginProfile", "iam:ListAccessKeys",
-			"iam:GetAccessKeyLastUsed", "iam:GetRole",
+			"iam:GetCredentialReport", "iam:GenerateCredentialReport", "iam:ListUsers", "iam:GetUser", "iam:GetLoginProfile",
+			"iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "iam:GetRole",
 		},
 		Writes: []string{"iam:UpdateAccessKey"},
 		Events: homeEvents("CreateLoginProfile", "DeleteLoginProfile", "CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"),

@@ -87,6 +87,13 @@ func TestUnusedCredentials(t *testing.T) {
 			Findings: []control.Finding{reportOnly(first, ReasonOwnIdentity, keyField("2025-11-21"))},
 		},
 		{
+			Name: "what an event tells of is seen, whatever the report says", Want: report, Target: naming("erin", "zoe"), AWS: account{
+				members:  []member{{name: "erin", keys: []key{active(one, 500, 100)}}},
+				reported: []member{{name: "erin", keys: []key{{id: one, status: "Inactive", created: ago(500)}}}},
+			}.stage,
+			Findings: []control.Finding{reportOnly(first, "", keyField("2025-11-21"))},
+		},
+		{
 			Name: "what was used, closed or deleted since the report is no departure", Want: act,
 			AWS: account{
 				members: []member{{name: "erin", password: ago(500), passwordUsed: ago(0), keys: []key{active(one, 500, 0)}}, {name: "closed"}},

@@ -19,8 +19,9 @@ var UserMFA = control.Control[WithUsers[v1alpha1.UserMFA]]{
 			"(or mfa-guard-keys), which denies everything but enrolling a device and changing the password (Disruptive), and lose " +
 			"it once they have one (Safe). The guard is attached to users only, never to a role or a group, and to nobody who could " +
 			"then not enrol a device. A thief who knows the password can still enrol one: watch EnableMFADevice. Guards that were " +
-			"attached stay when guard is turned to None. A user who has removed a device is seen with AWS's next credential " +
-			"report, at most four hours later, unless the user has a guard.",
+			"attached stay when guard is turned to None. Users are found in AWS's credential report, which may be four hours old; a user " +
+			"without a guard who has removed a device is seen at once where an event tells of it, and otherwise at the first look at " +
+			"a report that was made since.",
 		Scope:       control.Account,
 		Risk:        control.Disruptive,
 		Severity:    v1alpha1.SeverityHigh,
@@ -29,8 +30,8 @@ var UserMFA = control.Control[WithUsers[v1alpha1.UserMFA]]{
 			"CIS-5.0": {"1.9"}, "CIS-3.0": {"1.10"}, "SecurityHub": {"IAM.5", "IAM.19"},
 		},
 		Reads: []string{
-			"iam:GetCredentialReport", "iam:GenerateCredentialReport", "iam:GetLoginProfile", "iam:ListMFADevices", "iam:GetUser",
-			"iam:ListEntitiesForPolicy", "iam:ListAttachedUserPolicies", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetAccountSummary",
+			"iam:GetCredentialReport", "iam:GenerateCredentialReport", "iam:ListUsers", "iam:GetLoginProfile", "iam:ListMFADevices",
+			"iam:GetUser", "iam:ListEntitiesForPolicy", "iam:ListAttachedUserPolicies", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetAccountSummary",
 			"iam:GetRole", "iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "iam:SimulatePrincipalPolicy",
 		},
 		Writes: GuardActions,
@@ -48,18 +49,21 @@ var UserMFA = control.Control[WithUsers[v1alpha1.UserMFA]]{
 
 func observeUserMFA(ctx context.Context, t *control.Target, want WithUsers[v1alpha1.UserMFA]) ([]control.Finding, error) {
 	t = t.Home()
-	index, err := credentialReport.From(ctx, t)
+	s, err := suspectsOf(ctx, t, func(row reportRow) bool { return row.password && !row.mfa })
 	if err != nil {
-		return unindexed(err)
+		return nil, err
 	}
 	look := newGuardLook(t, want)
-	arns := map[string]string{}
-	for _, row := range index {
-		if row.password && !row.mfa {
-			arns[row.name] = row.arn
-		}
+	arns, found := map[string]string{}, s.unseen
+	for _, u := range s.users {
+		arns[u.name] = u.arn
 	}
-	guarded, found := look.guarded(ctx)
+	var guarded []string
+	if s.indexed {
+		var unread []control.Finding
+		guarded, unread = look.guarded(ctx)
+		found = append(found, unread...)
+	}
 	for _, name := range guarded {
 		if arns[name] == "" {
 			arns[name] = t.GlobalARN("iam", "user/"+name)

@@ -15,6 +15,8 @@ import (
 const (
 	consoleGuard = "arn:aws:iam::111122223333:policy/plumbline/mfa-guard"
 	keysGuard    = "arn:aws:iam::111122223333:policy/plumbline/mfa-guard-keys"
+	// userMFADevice is what events about devices name beside the user.
+	userMFADevice = "arn:aws:iam::111122223333:mfa/ann"
 )
 
 func noMFA(arn, reason string) control.Finding {
@@ -83,6 +85,34 @@ func TestUserMFA(t *testing.T) {
 				reported: []member{{name: "enrolled", password: ago(9)}, {name: "closed", password: ago(9)}, {name: "deleted", password: ago(9)}},
 				policies: guardsInPlace(),
 			}.stage,
+		},
+		{
+			Name: "a user whom an event names is read live, whatever the report says", Want: only, Target: naming("gwen", userMFADevice),
+			AWS: account{
+				members: []member{{name: "gwen", password: ago(9)}, ann}, policies: guardsInPlace(),
+				reported: []member{{name: "gwen", password: ago(9), devices: 1}, ann},
+			}.stage,
+			Findings: []control.Finding{noMFA(userARN("gwen"), ""), guardChange(userARN("gwen"), "mfa-guard", "none", control.Disruptive)},
+			Remains:  []control.Finding{noMFA(userARN("gwen"), ReasonGuarded)},
+		},
+		{
+			Name: "a user who was made since the report is looked for among all, and one who does not exist is none", Want: none,
+			Target: naming("nobody", "newcomer"), AWS: account{
+				members: []member{ann, alice, robot, {name: "newcomer", path: "/team/", password: ago(0)}}, reported: []member{ann},
+			}.stage,
+			Findings: []control.Finding{noMFA(userARN("team/newcomer"), "")},
+		},
+		{
+			Name: "a user who departed before departs until that is mended, whatever the report says", Want: none,
+			Target: naming(userARN("team/gwen")), AWS: account{
+				members:  []member{{name: "gwen", path: "/team/", password: ago(9)}},
+				reported: []member{{name: "gwen", path: "/team/", password: ago(9), devices: 1}},
+			}.stage,
+			Findings: []control.Finding{noMFA(userARN("team/gwen"), "")},
+		},
+		{
+			Name: "what is named and no user is left alone", Want: none, AWS: account{members: []member{ann}}.stage,
+			Target: naming(userMFADevice, "arn:aws:iam::999999999999:user/ann", "a/b", "*", "ann&Action=DeleteUser", ""),
 		},
 		{
 			Name: "the guard is taken from a user that has a device or no password any more, in the report or not", Want: only,

@@ -82,21 +82,18 @@ func attachedPolicies(ctx context.Context, t *control.Target, name string) ([]st
 	return arns, err
 }
 
-// observeUsers reads the users live that look wrong in the index. live answers with an error that isGone recognises when the
-// user was deleted meanwhile: then there is nothing to report of it.
+// observeUsers reads the suspects live. live answers with an error that isGone recognises when the user was deleted meanwhile:
+// then there is nothing to report of it.
 func observeUsers(
 	ctx context.Context, t *control.Target, wrong func(reportRow) bool, live func(context.Context, user) ([]control.Finding, error),
 ) ([]control.Finding, error) {
-	index, err := credentialReport.From(ctx, t)
+	s, err := suspectsOf(ctx, t, wrong)
 	if err != nil {
-		return unindexed(err)
+		return nil, err
 	}
-	var found []control.Finding
-	for _, row := range index {
-		if !wrong(row) {
-			continue
-		}
-		u, err := readUser(ctx, t, row.name)
+	found := s.unseen
+	for _, one := range s.users {
+		u, err := readUser(ctx, t, one.name)
 		var findings []control.Finding
 		if err == nil {
 			findings, err = live(ctx, u)
@@ -105,7 +102,7 @@ func observeUsers(
 			continue
 		}
 		if err != nil {
-			findings = append(findings, control.Unreadable(row.arn, err))
+			findings = append(findings, control.Unreadable(one.arn, err))
 		}
 		found = append(found, findings...)
 	}
