@@ -55,6 +55,12 @@ func governed(build func(w *world)) func(*cloudtest.Cloud) { return stage(organi
 
 func withAdmin(t *control.Target) { t.Facts.Administrators[service] = controltest.Admin }
 
+// toldOf is an account of which an event tells.
+func toldOf(t *control.Target) {
+	withAdmin(t)
+	t.Since = controltest.Now
+}
+
 func justJoinedIt(t *control.Target) {
 	withAdmin(t)
 	t.Facts.JoinedAt = controltest.Now.Add(-23 * time.Hour)
@@ -295,6 +301,17 @@ func membersCases() []controltest.Case[DetectorSettings] {
 		{
 			Name: "verifying asks for the one member", Want: enabled, Target: func(t *control.Target) { withAdmin(t); t.Verifying = true },
 			Tolerates: []string{"guardduty:GetMembers"}, AWS: governed(func(w *world) { asMember(w, true) }),
+		},
+		{
+			Name: "an account of which an event tells is asked for alone", Want: enabled, Target: toldOf,
+			AWS: suspended, Findings: []control.Finding{offFinding},
+		},
+		{
+			Name: "so is one that is no member any more", Want: enabled, Target: toldOf,
+			AWS: governed(func(w *world) {
+				asMember(w, false)
+				w.members[here] = "Removed"
+			}), Findings: []control.Finding{offFinding},
 		},
 	}
 }

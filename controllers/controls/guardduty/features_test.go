@@ -218,6 +218,10 @@ func memberFeatureCases() []controltest.Case[v1alpha1.GuardDutyFeatures] {
 			Tolerates: []string{"guardduty:GetMembers", "guardduty:GetMemberDetectors"},
 			AWS:       governed(func(w *world) { asMember(w, true, "S3_DATA_EVENTS") }),
 		},
+		{
+			Name: "an account of which an event tells is asked for alone", Want: s3On, Target: toldOf,
+			AWS: governed(func(w *world) { asMember(w, true) }), Findings: []control.Finding{s3OnFinding},
+		},
 	}
 }
 
@@ -281,6 +285,34 @@ func TestMembersAreReadInBulk(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"ListDetectors": 2, "ListMembers": 3, "GetMemberDetectors": 3}, calls); diff != "" {
 		t.Errorf("calls for %d accounts (-want +got):\n%s", n, diff)
+	}
+}
+
+// However many members there are, an event about one costs three calls, none of which is a list of members.
+func TestAnEventAboutAMemberAsksForThatMemberAlone(t *testing.T) {
+	c := &cloudtest.Cloud{Admins: map[string]string{service: controltest.Admin}}
+	governed(func(w *world) {
+		for i := range 5000 {
+			w.members[fmt.Sprintf("%012d/%s", i, controltest.Region)] = "Enabled"
+		}
+		asMember(w, true)
+	})(c)
+	on := control.Target{Account: controltest.Account, Partition: "aws", Region: controltest.Region, Now: controltest.Now}
+	on.Facts.Administrators = map[string]string{}
+	toldOf(&on)
+	memo, shared := control.NewMemo(context.Background()), control.NewSharedMemo(func() time.Time { return controltest.Now })
+	for _, b := range []control.Bound{Detector.With(&enabled), Features.With(&s3On)} {
+		found, err := b.Observe(context.Background(), control.NewTarget(on, c.Connector(on.Account), b.Reads, memo, shared))
+		if want := map[string]int{Detector.ID: 0, Features.ID: 1}[b.ID]; err != nil || len(found) != want {
+			t.Errorf("%s: %v, %v", b.ID, found, err)
+		}
+	}
+	var calls []string
+	for _, call := range c.Calls() {
+		calls = append(calls, call.Operation)
+	}
+	if diff := cmp.Diff([]string{"ListDetectors", "GetMembers", "GetMemberDetectors"}, calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
 

@@ -99,20 +99,24 @@ func (m memberAnswers) of(account string) (states, error) {
 	return states{}, errLeftOut
 }
 
-// plansOfMember asks the administrator: for all members at once, or when a change is verified for this one.
+// plansOfMember asks the administrator: for all members at once, or for this one.
 func plansOfMember(ctx context.Context, t *control.Target) (states, error) {
-	if !t.Verifying {
+	if !asksForOne(t) {
 		all, _, err := membersPlans.From(ctx, t)
 		if err != nil {
 			return states{}, err
 		}
 		return all.of(t.Account)
 	}
-	m, err := enterAdministrator(ctx, t)
+	admin, err := t.Admin(service)
 	if err != nil {
 		return states{}, err
 	}
-	return m.plans(ctx)
+	m, err := thisMember.From(ctx, t)
+	if err != nil {
+		return states{}, err
+	}
+	return membership{admin: admin, detector: m.detector, account: t.Account}.plans(ctx)
 }
 
 // membership is one account seen from its delegated administrator, for a change.

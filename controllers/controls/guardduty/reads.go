@@ -123,21 +123,35 @@ func associated(relationship string) (enabled, ok bool) {
 	return false, false
 }
 
+// asksForOne says whether the administrator is asked for the one account: to verify a change of it, and where an event tells of
+// it. Listing all members takes a hundred calls where there are thousands, one after the other.
+func asksForOne(t *control.Target) bool { return t.Verifying || !t.Since.IsZero() }
+
 // relationship is the account's with the delegated administrator; empty: it is no member.
 func relationship(ctx context.Context, t *control.Target) (string, error) {
-	if !t.Verifying {
+	if !asksForOne(t) {
 		all, _, err := members.From(ctx, t)
 		return all[t.Account], err
 	}
-	admin, err := t.Admin(service)
-	if err != nil {
-		return "", err
-	}
-	id, err := administratorDetector(ctx, admin)
-	if err != nil {
-		return "", err
-	}
-	return relationshipNow(ctx, admin, id, t.Account)
+	m, err := thisMember.From(ctx, t)
+	return m.relationship, err
+}
+
+// oneMember is what the administrator says of one account, and the administrator's detector.
+type oneMember struct{ detector, relationship string }
+
+// thisMember asks for one account.
+var thisMember = control.Read[oneMember]{
+	Key:     "guardduty.member",
+	Actions: []string{"guardduty:ListDetectors", "guardduty:GetMembers"},
+	Do: func(ctx context.Context, t *control.Target) (oneMember, error) {
+		m, err := enterAdministrator(ctx, t)
+		if err != nil {
+			return oneMember{}, err
+		}
+		how, err := m.relationship(ctx)
+		return oneMember{m.detector, how}, err
+	},
 }
 
 // relationshipNow asks for one account.
