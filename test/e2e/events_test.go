@@ -136,6 +136,41 @@ var _ = Describe("Events", Ordered, func() {
 			ContainSubstring("ec2:DisableEbsEncryptionByDefault"), ContainSubstring("PlumblineEnforce")))
 	})
 
+	It("about users are looked into live, while the credential report still shows what was before", func(ctx SpecContext) {
+		gwen := &iamPerson{name: "gwen", path: "/team/", password: daysAgo(365), mfa: true}
+		newcomer := &iamPerson{name: "newcomer", password: daysAgo(365)}
+		s.iamMake(ctx, shopProd, gwen)
+		s.setState(ctx, map[string]any{"account": shopProd, "credential_report": "ready"})
+		s.declare(ctx, "IAMBaseline", "users", `
+			mode: Audit
+			accounts: {include: ["`+shopProd+`"]}
+			userMFA: {state: Enabled}`)
+		s.compliant(ctx, "IAMBaseline", "users")
+		mark := s.mark(ctx)
+		appears := func(p *iamPerson, event anEvent) {
+			GinkgoHelper()
+			event.source, event.account, event.region = "iam", shopProd, virginia
+			queue.send(ctx, event)
+			Eventually(func(g Gomega) {
+				rows := timeless(s.accountWith(ctx, g, shopProd).Status.Drift)
+				want := reportOnly(iamRow(iamUserMFA, p.arn(shopProd), "mfa", "a device", "none"))
+				want.By, want.Event = "assumed-role/Admin/alice", event.name
+				for i := range rows {
+					rows[i].EventTime = nil
+				}
+				g.Expect(rows).To(ContainElement(want))
+			}).WithContext(ctx).Should(Succeed())
+		}
+		iamLose(ctx, shopProd, gwen.name)
+		appears(gwen, anEvent{name: "DeactivateMFADevice", parameters: map[string]any{
+			"userName": gwen.name, "serialNumber": iamARN(shopProd, "mfa/gwen"),
+		}})
+		s.iamMake(ctx, shopProd, newcomer)
+		appears(newcomer, anEvent{name: "CreateLoginProfile", parameters: map[string]any{"userName": newcomer.name}})
+		Expect(s.rows(ctx, shopProd)).To(HaveLen(2))
+		Expect(s.requests(ctx, stack.Query{Since: mark, Operation: []string{"GenerateCredentialReport"}})).To(BeEmpty())
+	})
+
 	It("about accounts have the organization read again", func(ctx SpecContext) {
 		before := s.mark(ctx)
 		queue.send(ctx, anEvent{source: "organizations", name: "MoveAccount", account: management, region: virginia,
