@@ -86,6 +86,21 @@ const (
 	SeenInManagement Seen = "Management"
 )
 
+// Where says it in words.
+func (s Seen) Where() string {
+	switch s {
+	case SeenInRegion:
+		return "in the account and region concerned"
+	case SeenInHomeRegion:
+		return "in the account, in the partition's home region"
+	case SeenInAdministrator:
+		return "in the delegated administrator's account"
+	case SeenInManagement:
+		return "in the management account"
+	}
+	return string(s)
+}
+
 // Meta is what is known of a control without running it. Documentation, IAM policies and event patterns are made from it.
 type Meta struct {
 	// ID is stable, kebab-case and never reused: "ebs-default-encryption".

@@ -2,6 +2,8 @@ package control
 
 import (
 	"fmt"
+	"reflect"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -58,3 +60,25 @@ func KindOf[B, L any, P Object[B], PL interface {
 
 // Catalogue is every control of the kind, bound to nothing.
 func (k Kind) Catalogue() []Bound { return k.Controls(k.New()) }
+
+// Sections maps the id of each control to the field of the kind's spec that declares it. It makes the sections one by one and
+// looks which control is then managed.
+func (k Kind) Sections() map[string]string {
+	found := map[string]string{}
+	spec := reflect.ValueOf(k.New()).Elem().FieldByName("Spec").Type()
+	for i := range spec.NumField() {
+		f := spec.Field(i)
+		if f.Type.Kind() != reflect.Pointer || !f.Type.Elem().Implements(reflect.TypeFor[Settings]()) {
+			continue
+		}
+		b := k.New()
+		reflect.ValueOf(b).Elem().FieldByName("Spec").Field(i).Set(reflect.New(f.Type.Elem()))
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		for _, c := range k.Controls(b) {
+			if c.Managed() && found[c.ID] == "" {
+				found[c.ID] = name
+			}
+		}
+	}
+	return found
+}

@@ -2,13 +2,10 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
@@ -45,7 +42,7 @@ func writeKind(out *bytes.Buffer, k control.Kind) {
 	name := strings.ToLower(base(k.Name))
 	fmt.Fprintf(out, "## %s\n\n", k.Name)
 	out.WriteString("| Control | Section | What must hold | Scope | Severity | Risk | Reversible | Per resource |\n|---|---|---|---|---|---|---|---|\n")
-	sections := sectionsOf(k)
+	sections := k.Sections()
 	for _, c := range k.Catalogue() {
 		fmt.Fprintf(out, "| [%s](#%s) | %s | %s | %s | %s | %s | %s | %s |\n", c.ID, c.ID, code(sections[c.ID]), cell(c.Title), c.Scope,
 			c.Severity, c.Risk, reversible(c), yes(c.PerResource))
@@ -87,19 +84,12 @@ func decidedIn(m *control.Meta) string {
 	return "the delegated administrator of " + m.Administrator + ", else the management account"
 }
 
-var places = map[control.Seen]string{
-	control.SeenInRegion:        "in the account and region concerned",
-	control.SeenInHomeRegion:    "in the account, in the partition's home region",
-	control.SeenInAdministrator: "in the delegated administrator's account",
-	control.SeenInManagement:    "in the management account",
-}
-
 // eventsOf lists a control's events by where they appear.
 func eventsOf(m *control.Meta) string {
 	where := map[string][]string{}
 	var order []string
 	for _, e := range m.Events {
-		at := e.Source + " " + places[e.Seen]
+		at := e.Source + " " + e.Seen.Where()
 		if where[at] == nil {
 			order = append(order, at)
 		}
@@ -115,94 +105,30 @@ func eventsOf(m *control.Meta) string {
 func frameworksOf(m *control.Meta) string {
 	var parts []string
 	for _, framework := range slices.Sorted(maps.Keys(m.Frameworks)) {
-		parts = append(parts, framework+" "+strings.Join(slices.SortedFunc(slices.Values(m.Frameworks[framework]), natural), ", "))
+		parts = append(parts, framework+" "+strings.Join(slices.SortedFunc(slices.Values(m.Frameworks[framework]), control.NaturalOrder), ", "))
 	}
 	return strings.Join(parts, "; ")
 }
 
 // writeFrameworks writes a table per framework: which controls speak to a requirement.
 func writeFrameworks(out *bytes.Buffer, kinds []control.Kind) {
-	tables := map[string]map[string][]string{}
+	var all []control.Bound
 	for _, k := range kinds {
-		for _, c := range k.Catalogue() {
-			for framework, requirements := range c.Frameworks {
-				if tables[framework] == nil {
-					tables[framework] = map[string][]string{}
-				}
-				for _, r := range requirements {
-					tables[framework][r] = append(tables[framework][r], c.ID)
-				}
-			}
-		}
+		all = append(all, k.Catalogue()...)
 	}
 	out.WriteString("## Frameworks\n\nWhich controls speak to a requirement. That a control holds does not by itself meet a requirement.\n\n")
-	for _, framework := range slices.Sorted(maps.Keys(tables)) {
-		fmt.Fprintf(out, "### %s\n\n| Requirement | Controls |\n|---|---|\n", framework)
-		for _, r := range slices.SortedFunc(maps.Keys(tables[framework]), natural) {
+	for _, framework := range control.Frameworks(all) {
+		fmt.Fprintf(out, "### %s\n\n| Requirement | Controls |\n|---|---|\n", framework.Name)
+		for _, r := range framework.Requirements {
 			var links []string
-			for _, id := range slices.Compact(slices.Sorted(slices.Values(tables[framework][r]))) {
+			for _, id := range r.Controls {
 				links = append(links, "["+id+"](#"+id+")")
 			}
-			fmt.Fprintf(out, "| %s | %s |\n", cell(r), strings.Join(links, ", "))
+			fmt.Fprintf(out, "| %s | %s |\n", cell(r.ID), strings.Join(links, ", "))
 		}
 		out.WriteByte('\n')
 	}
 }
-
-// sectionsOf finds the section that declares each control: it makes them one by one and looks which control is then managed.
-func sectionsOf(k control.Kind) map[string]string {
-	found := map[string]string{}
-	spec := reflect.ValueOf(k.New()).Elem().FieldByName("Spec").Type()
-	for i := range spec.NumField() {
-		f := spec.Field(i)
-		if f.Type.Kind() != reflect.Pointer || !f.Type.Elem().Implements(reflect.TypeFor[control.Settings]()) {
-			continue
-		}
-		b := k.New()
-		reflect.ValueOf(b).Elem().FieldByName("Spec").Field(i).Set(reflect.New(f.Type.Elem()))
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		for _, c := range k.Controls(b) {
-			if c.Managed() && found[c.ID] == "" {
-				found[c.ID] = name
-			}
-		}
-	}
-	return found
-}
-
-// natural sorts ids as people do: numbers in them by value, so that 1.9 stands before 1.10.
-func natural(a, b string) int {
-	for restA, restB := a, b; restA != "" && restB != ""; {
-		var x, y string
-		x, restA = chunk(restA)
-		y, restB = chunk(restB)
-		if order := compareChunks(x, y); order != 0 {
-			return order
-		}
-	}
-	// One begins as the other does, or they differ in leading zeros.
-	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
-}
-
-func compareChunks(x, y string) int {
-	if !isNumber(x) || !isNumber(y) {
-		return strings.Compare(x, y)
-	}
-	x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
-	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y))
-}
-
-// chunk cuts the digits, or what is not digits, off the front.
-func chunk(s string) (first, rest string) {
-	digits := isNumber(s[:1])
-	end := strings.IndexFunc(s, func(r rune) bool { return unicode.IsDigit(r) != digits })
-	if end < 0 {
-		return s, ""
-	}
-	return s[:end], s[end:]
-}
-
-func isNumber(s string) bool { return s != "" && unicode.IsDigit(rune(s[0])) }
 
 func reversible(c control.Bound) string {
 	switch {
