@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -28,12 +29,19 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/controls"
+	"github.com/plumbline-dev/plumbline/controllers/kubectl"
 )
 
 // version is set when the binary is built.
 var version = "dev"
 
 func main() {
+	if kubectl.Invoked(os.Args) {
+		os.Exit(kubectl.Main(ctrl.SetupSignalHandler(), os.Args, kubectl.Options{
+			Kinds: controls.Kinds(), Version: version, Clock: time.Now,
+			Streams: genericclioptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
+		}))
+	}
 	if len(os.Args) > 1 && os.Args[1] == "version" {
 		fmt.Println("plumbline", version)
 		return
