@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -25,6 +26,17 @@ type cluster struct {
 	Options
 	flags *genericclioptions.ConfigFlags
 }
+
+// print writes to standard output.
+func (c *cluster) print(text string) error {
+	if _, err := io.WriteString(c.Streams.Out, text); err != nil {
+		return fmt.Errorf("writing to standard output: %w", err)
+	}
+	return nil
+}
+
+// note says something to whoever looks on. That nobody does keeps no command from its work.
+func (c *cluster) note(text string) { _, _ = io.WriteString(c.Streams.ErrOut, text) }
 
 // wrapped makes a client that is a person's: it asks at once and does not print the API server's warnings into tables.
 func wrapped(userAgent string) func(*rest.Config) *rest.Config {

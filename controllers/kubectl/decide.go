@@ -92,19 +92,7 @@ func (d *decision) check() error {
 	case d.mustExplain && strings.TrimSpace(d.reason) == "":
 		return fmt.Errorf("%s needs --reason: whoever reads it later wants to know why", d.name)
 	}
-	for _, id := range d.controls {
-		if _, err := d.control(id); err != nil {
-			return err
-		}
-	}
-	for i, given := range d.baselines {
-		key, err := d.baselineKey(given)
-		if err != nil {
-			return err
-		}
-		d.baselines[i] = key
-	}
-	return nil
+	return d.checkNames(d.controls, d.baselines)
 }
 
 func (d *decision) run(ctx context.Context) error {
@@ -123,7 +111,7 @@ func (d *decision) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.show(chosen); err != nil {
+	if err := d.print(d.show(chosen)); err != nil {
 		return err
 	}
 	if !d.yes {
@@ -208,7 +196,7 @@ func (d *decision) decide(ctx context.Context, api client.Client, chosen []*v1al
 		case err != nil:
 			err = fmt.Errorf("writing %s: %w", r.Name, explained(err))
 		default:
-			fmt.Fprintf(d.Streams.Out, "%s: %s by %s\n", r.Name, d.noted, who)
+			err = d.print(fmt.Sprintf("%s: %s by %s\n", r.Name, d.noted, who))
 		}
 		problems = append(problems, err)
 	}

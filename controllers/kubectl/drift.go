@@ -86,9 +86,9 @@ type unlisted struct {
 }
 
 func (c *cluster) drift(ctx context.Context, f driftFilter, output string) error {
-	print, known := map[string]func(io.Writer, *foundDrift) error{
-		"table": func(w io.Writer, d *foundDrift) error { return d.table(false, c.Clock()).write(w) },
-		"wide":  func(w io.Writer, d *foundDrift) error { return d.table(true, c.Clock()).write(w) },
+	write, known := map[string]func(io.Writer, *foundDrift) error{
+		"table": func(_ io.Writer, d *foundDrift) error { return c.print(d.table(false, c.Clock()).String()) },
+		"wide":  func(_ io.Writer, d *foundDrift) error { return c.print(d.table(true, c.Clock()).String()) },
 		"json":  func(w io.Writer, d *foundDrift) error { return asJSON(w, d) },
 		"yaml":  func(w io.Writer, d *foundDrift) error { return asYAML(w, d) },
 		"csv":   func(w io.Writer, d *foundDrift) error { return d.csv().asCSV(w) },
@@ -112,11 +112,11 @@ func (c *cluster) drift(ctx context.Context, f driftFilter, output string) error
 	}
 	found := f.find(s)
 	if output != "table" && output != "wide" || len(found.Items) > 0 {
-		if err := print(c.Streams.Out, found); err != nil {
+		if err := write(c.Streams.Out, found); err != nil {
 			return err
 		}
 	}
-	found.notes(c.Streams.ErrOut)
+	c.note(found.notes())
 	if found.any() {
 		return errDrift
 	}
@@ -125,11 +125,6 @@ func (c *cluster) drift(ctx context.Context, f driftFilter, output string) error
 
 // check says what is wrong with the filter itself.
 func (f *driftFilter) check(c *cluster) error {
-	for _, id := range f.controls {
-		if _, err := c.control(id); err != nil {
-			return err
-		}
-	}
 	for i, given := range f.severities {
 		k := slices.IndexFunc(severities, func(s v1alpha1.Severity) bool { return strings.EqualFold(string(s), given) })
 		if k < 0 {
@@ -137,12 +132,22 @@ func (f *driftFilter) check(c *cluster) error {
 		}
 		f.severities[i] = string(severities[k])
 	}
-	for i, given := range f.baselines {
+	return c.checkNames(f.controls, f.baselines)
+}
+
+// checkNames says which control or kind of baseline does not exist, and writes the baselines' names as objects have them.
+func (c *cluster) checkNames(controls, baselines []string) error {
+	for _, id := range controls {
+		if _, err := c.control(id); err != nil {
+			return err
+		}
+	}
+	for i, given := range baselines {
 		key, err := c.baselineKey(given)
 		if err != nil {
 			return err
 		}
-		f.baselines[i] = key
+		baselines[i] = key
 	}
 	return nil
 }
@@ -219,17 +224,7 @@ func in(counts map[string]int32, region string) bool {
 // unlisted counts, per control, the departing resources for which there is no row. Counts that were cut to one number are
 // counted whole: they cannot be told apart by region.
 func (f *driftFilter) unlisted(a *v1alpha1.AWSAccount, rows []driftItem) (all []unlisted) {
-	shown := map[string]map[string]bool{}
-	for _, r := range rows {
-		if r.Excepted != "" {
-			continue
-		}
-		key := r.Control + " " + r.Baseline
-		if shown[key] == nil {
-			shown[key] = map[string]bool{}
-		}
-		shown[key][r.Region+" "+r.Resource] = true
-	}
+	shown := resourcesOf(rows)
 	for _, e := range a.Status.Controls {
 		if !lets(f.controls, e.Control) || !lets(f.severities, string(e.Severity)) || !lets(f.baselines, e.Baseline) {
 			continue
@@ -247,15 +242,32 @@ func (f *driftFilter) unlisted(a *v1alpha1.AWSAccount, rows []driftItem) (all []
 	return all
 }
 
+// resourcesOf are the resources that the rows name, per control and baseline.
+func resourcesOf(rows []driftItem) map[string]map[string]bool {
+	named := map[string]map[string]bool{}
+	for _, r := range rows {
+		if r.Excepted != "" {
+			continue
+		}
+		key := r.Control + " " + r.Baseline
+		if named[key] == nil {
+			named[key] = map[string]bool{}
+		}
+		named[key][r.Region+" "+r.Resource] = true
+	}
+	return named
+}
+
 // any says whether there is drift that nothing excuses.
 func (d *foundDrift) any() bool {
 	return len(d.NotShown) > 0 || slices.ContainsFunc(d.Items, func(i driftItem) bool { return i.Excepted == "" })
 }
 
 // notes says what the rows do not.
-func (d *foundDrift) notes(w io.Writer) {
+func (d *foundDrift) notes() string {
+	var out strings.Builder
 	if !d.any() {
-		fmt.Fprintln(w, "No drift.")
+		out.WriteString("No drift.\n")
 	}
 	if len(d.NotShown) > 0 {
 		perControl, sum, in := map[string]int32{}, int32(0), map[string]bool{}
@@ -268,13 +280,14 @@ func (d *foundDrift) notes(w io.Writer) {
 		for _, id := range slices.Sorted(maps.Keys(perControl)) {
 			parts = append(parts, fmt.Sprintf("%s %d", id, perControl[id]))
 		}
-		fmt.Fprintf(w, "%s in %s have no row, since an account keeps its 20 worst: %s\n",
+		fmt.Fprintf(&out, "%s in %s have no row, since an account keeps its 20 worst: %s\n",
 			plural(sum, "more departing resource"), plural(len(in), "account"), strings.Join(parts, ", "))
 	}
 	if d.UnknownChecks > 0 {
-		fmt.Fprintf(w, "%s in %s could not be, or are not yet, looked at, and may have drifted; kubectl plumbline tree shows where\n",
+		fmt.Fprintf(&out, "%s in %s could not be, or are not yet, looked at, and may have drifted; kubectl plumbline tree shows where\n",
 			plural(d.UnknownChecks, "check"), plural(d.UnknownAccounts, "account"))
 	}
+	return out.String()
 }
 
 func (d *foundDrift) table(wide bool, now time.Time) *table {

@@ -74,10 +74,9 @@ func (c *cluster) exceptions(ctx context.Context, within time.Duration) error {
 		if within > 0 {
 			none = fmt.Sprintf("No exception ends within %s; there are %d.", age(within), len(all.Items))
 		}
-		_, err := fmt.Fprintln(c.Streams.Out, none)
-		return err
+		return c.print(none + "\n")
 	}
-	return exceptionTable(shown, now).write(c.Streams.Out)
+	return c.print(exceptionTable(shown, now).String())
 }
 
 // endsWithin says whether the exception is not over yet and will be within that time.

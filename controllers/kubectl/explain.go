@@ -3,7 +3,6 @@ package kubectl
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -37,13 +36,13 @@ func (c *cluster) explain(ctx context.Context, id string) error {
 		return err
 	}
 	kind, section := c.declaredBy(id)
-	if err := describe(c.Streams.Out, b, kind, section); err != nil {
+	if err := c.print(describe(b, kind, section)); err != nil {
 		return err
 	}
 	if line := c.standingOf(ctx, id); line != "" {
-		_, err = fmt.Fprintln(c.Streams.Out, "\n"+line)
+		return c.print("\n" + line + "\n")
 	}
-	return err
+	return nil
 }
 
 // declaredBy is the kind and the section of its spec that declare the control.
@@ -56,8 +55,9 @@ func (c *cluster) declaredBy(id string) (kind, section string) {
 	return "", ""
 }
 
-func describe(w io.Writer, b control.Bound, kind, section string) error {
-	fmt.Fprintf(w, "%s: %s\n\n%s\n\n", b.ID, b.Title, wrap(b.Doc, lineLength))
+func describe(b control.Bound, kind, section string) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s: %s\n\n%s\n\n", b.ID, b.Title, wrap(b.Doc, lineLength))
 	var t table
 	for _, line := range [][2]string{
 		{"Declared by", kind + ", spec." + section},
@@ -71,9 +71,7 @@ func describe(w io.Writer, b control.Bound, kind, section string) error {
 	} {
 		t.addWrapped(line[0], line[1])
 	}
-	if err := t.write(w); err != nil {
-		return err
-	}
+	out.WriteString(t.String())
 	for _, list := range []struct {
 		head  string
 		items []string
@@ -81,10 +79,10 @@ func describe(w io.Writer, b control.Bound, kind, section string) error {
 		{"Reads with", b.Reads}, {"Writes with", b.Writes}, {"AWS demands besides", b.Grants}, {"Events that may change the answer", eventsOf(b.Meta)},
 	} {
 		if len(list.items) > 0 {
-			fmt.Fprintf(w, "\n%s:\n  %s\n", list.head, strings.Join(list.items, "\n  "))
+			fmt.Fprintf(&out, "\n%s:\n  %s\n", list.head, strings.Join(list.items, "\n  "))
 		}
 	}
-	return nil
+	return out.String()
 }
 
 // lineLength is how long lines of running text are.

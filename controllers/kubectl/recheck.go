@@ -73,6 +73,14 @@ func (r *recheck) run(ctx context.Context, args []string) error {
 		return err
 	}
 	token := r.Clock().UTC().Format(time.RFC3339Nano)
+	if err := r.request(ctx, api, targets, token); err != nil || !r.wait {
+		return err
+	}
+	return r.await(ctx, api, targets, token)
+}
+
+// request asks for a new look at each.
+func (r *recheck) request(ctx context.Context, api client.Client, targets []asked, token string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{v1alpha1.AnnotationReconcileRequestedAt: token}}})
 	if err != nil {
 		return fmt.Errorf("writing the request: %w", err)
@@ -81,12 +89,11 @@ func (r *recheck) run(ctx context.Context, args []string) error {
 		if err := api.Patch(ctx, t.Object, client.RawPatch(types.MergePatchType, patch)); err != nil {
 			return fmt.Errorf("asking for %s: %w", t.name, err)
 		}
-		fmt.Fprintf(r.Streams.Out, "%s: asked for\n", t.name)
+		if err := r.print(t.name + ": asked for\n"); err != nil {
+			return err
+		}
 	}
-	if !r.wait {
-		return nil
-	}
-	return r.await(ctx, api, targets, token)
+	return nil
 }
 
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)

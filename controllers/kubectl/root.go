@@ -87,7 +87,7 @@ func Main(ctx context.Context, argv []string, o Options) int {
 	case errors.Is(err, errDrift):
 		return exitDrift
 	default:
-		fmt.Fprintln(o.Streams.ErrOut, "error:", err)
+		(&cluster{Options: o}).note(fmt.Sprintf("error: %v\n", err))
 		return exitError
 	}
 }
@@ -135,8 +135,7 @@ func newVersion(c *cluster) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Example: "  kubectl plumbline version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			fmt.Fprintln(c.Streams.Out, "plumbline", c.Version)
-			return nil
+			return c.print("plumbline " + c.Version + "\n")
 		},
 	}
 }

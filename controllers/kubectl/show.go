@@ -15,22 +15,20 @@ import (
 )
 
 // show prints what is to be decided: every Remediation with every field of every resource.
-func (d *decision) show(chosen []*v1alpha1.Remediation) error {
+func (d *decision) show(chosen []*v1alpha1.Remediation) string {
+	var out strings.Builder
 	for _, r := range chosen {
-		if err := d.showOne(r); err != nil {
-			return err
-		}
+		out.WriteString(d.showOne(r))
 	}
-	return nil
+	return out.String()
 }
 
-func (d *decision) showOne(r *v1alpha1.Remediation) error {
-	w, s := d.Streams.Out, &r.Status
+func (d *decision) showOne(r *v1alpha1.Remediation) string {
+	s := &r.Status
 	reversible := "no"
 	if s.Reversible {
 		reversible = "yes"
 	}
-	fmt.Fprintln(w, r.Name)
 	facts := table{indent: "  "}
 	facts.add("Account", s.Account)
 	facts.add("Control", s.Control+d.titleOf(s.Control))
@@ -39,9 +37,6 @@ func (d *decision) showOne(r *v1alpha1.Remediation) error {
 	facts.add("Reversible", reversible)
 	facts.add("Phase", d.phaseLine(r))
 	facts.add("Digest", s.Digest)
-	if err := facts.write(w); err != nil {
-		return err
-	}
 	changes := table{indent: "  ", head: []string{"REGION", "RESOURCE", "FIELD", "FROM", "TO", "RISK"}}
 	if d.name == undoing.name {
 		changes.head[3], changes.head[4], changes.head[5] = "BACK TO", "FROM", "OUTCOME"
@@ -49,11 +44,7 @@ func (d *decision) showOne(r *v1alpha1.Remediation) error {
 	for _, c := range s.Changes {
 		addChange(&changes, c, d.name == undoing.name)
 	}
-	if err := changes.write(w); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(w)
-	return err
+	return r.Name + "\n" + facts.String() + changes.String() + "\n"
 }
 
 func (d *decision) titleOf(id string) string {
@@ -115,8 +106,8 @@ func (d *decision) ask(ctx context.Context, chosen []*v1alpha1.Remediation, who 
 	if weakening > 0 && d.name == approving.name {
 		more = fmt.Sprintf(" Changes that weaken security: %d.", weakening)
 	}
-	fmt.Fprintf(d.Streams.ErrOut, "%s %s (%s) as %s?%s [y/N] ", capital(d.name), plural(len(chosen), "Remediation"), plural(resources, "resource"),
-		control.Bounded(who, maxCell), more)
+	d.note(fmt.Sprintf("%s %s (%s) as %s?%s [y/N] ", capital(d.name), plural(len(chosen), "Remediation"), plural(resources, "resource"),
+		control.Bounded(who, maxCell), more))
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(d.Streams.In).ReadString('\n') // an end without an answer is no yes

@@ -3,7 +3,6 @@ package kubectl
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -67,19 +66,10 @@ func (c *cluster) status(ctx context.Context) error {
 	if o.remediations, err = remediations(ctx, api); err != nil {
 		return err
 	}
-	return o.write(c.Streams.Out)
+	return c.print(o.summary() + o.baselineTable() + o.endingExceptions() + o.stale() + o.next())
 }
 
-func (o *overview) write(w io.Writer) error {
-	for _, part := range []func(io.Writer) error{o.writeSummary, o.writeBaselines, o.writeExceptions, o.writeStale, o.writeNext} {
-		if err := part(w); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *overview) writeSummary(w io.Writer) error {
+func (o *overview) summary() string {
 	var t table
 	t.add("Organization", o.organizationLine())
 	if o.Organization != nil {
@@ -91,7 +81,7 @@ func (o *overview) writeSummary(w io.Writer) error {
 	t.add("Checks", o.checksLine())
 	t.add("Drifted", o.severityLine())
 	t.add("Remediations", o.remediationsLine())
-	return t.write(w)
+	return t.String()
 }
 
 func (o *overview) organizationLine() string {
@@ -213,18 +203,17 @@ func (o *overview) remediationsLine() string {
 	return line
 }
 
-func (o *overview) writeBaselines(w io.Writer) error {
+func (o *overview) baselineTable() string {
 	if len(o.baselines) == 0 {
-		return nil
+		return ""
 	}
-	fmt.Fprintln(w)
 	t := table{head: []string{"BASELINE", "MODE", "ACCOUNTS", "COMPLIANT", "DRIFTED", "UNKNOWN", "ENFORCING"}}
 	for _, b := range o.baselines {
 		_, s := b.Common()
 		n := func(v int32) string { return fmt.Sprint(v) }
 		t.add(b.key(), orNone(string(s.Mode)), n(s.Accounts), n(s.Compliant), n(s.Drifted), n(s.Unknown), o.enforcing(b))
 	}
-	return t.write(w)
+	return "\n" + t.String()
 }
 
 // enforcing says whether the baseline puts departures right, or why not.
@@ -244,16 +233,16 @@ func (o *overview) enforcing(b baseline) string {
 	return "yes"
 }
 
-func (o *overview) writeExceptions(w io.Writer) error {
+func (o *overview) endingExceptions() string {
 	soon := slices.DeleteFunc(slices.Clone(o.exceptions), func(x v1alpha1.BaselineException) bool { return !endsWithin(&x, o.now, endsSoon) })
 	if len(soon) == 0 {
-		return nil
+		return ""
 	}
-	fmt.Fprintln(w, "\nExceptions that end within 14 days")
-	return exceptionTable(soon, o.now).write(w)
+	return "\nExceptions that end within 14 days\n" + exceptionTable(soon, o.now).String()
 }
 
-func (o *overview) writeStale(w io.Writer) error {
+// stale names accounts that were not looked at for too long.
+func (o *overview) stale() string {
 	var t table
 	for _, a := range o.accounts {
 		if c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionStale); c != nil && c.Status == metav1.ConditionTrue {
@@ -262,17 +251,16 @@ func (o *overview) writeStale(w io.Writer) error {
 	}
 	n := len(t.rows)
 	if n == 0 {
-		return nil
+		return ""
 	}
-	fmt.Fprintf(w, "\nNot looked at for too long: %s\n", plural(n, "account"))
 	if t.rows = t.rows[:min(n, mostNamed)]; n > mostNamed {
 		t.add(fmt.Sprintf("and %d more", n-mostNamed))
 	}
-	return t.write(w)
+	return "\nNot looked at for too long: " + plural(n, "account") + "\n" + t.String()
 }
 
-// writeNext says what to do about what is not there yet, or waits for somebody.
-func (o *overview) writeNext(w io.Writer) error {
+// next says what to do about what is not there yet, or waits for somebody.
+func (o *overview) next() string {
 	var steps []string
 	is := func(state v1alpha1.AccountState) func(surveyed) bool {
 		return func(a surveyed) bool { return a.state() == state }
@@ -297,10 +285,9 @@ func (o *overview) writeNext(w io.Writer) error {
 		}
 	}
 	if len(steps) == 0 {
-		return nil
+		return ""
 	}
-	_, err := fmt.Fprintf(w, "\nNext:\n%s\n", strings.Join(steps, "\n"))
-	return err
+	return "\nNext:\n" + strings.Join(steps, "\n") + "\n"
 }
 
 // remediations are all of them, by name.

@@ -27,10 +27,10 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// write prints the table. What stands in it may have been chosen by somebody else in AWS: it cannot move the cursor or draw
-// lines of its own.
-func (t *table) write(w io.Writer) error {
-	var aligned strings.Builder
+// String is the table in lines. What stands in it may have been chosen by somebody else in AWS: it cannot move the cursor or
+// draw lines of its own.
+func (t *table) String() string {
+	var aligned, out strings.Builder
 	columns := tabwriter.NewWriter(&aligned, 0, 0, 3, ' ', 0)
 	lines := t.rows
 	if len(t.head) > 0 {
@@ -41,17 +41,13 @@ func (t *table) write(w io.Writer) error {
 		for i, cell := range line {
 			cells[i] = control.Bounded(cell, maxCell)
 		}
-		fmt.Fprintln(columns, strings.Join(cells, "\t"))
+		_, _ = columns.Write([]byte(strings.Join(cells, "\t") + "\n")) // memory takes everything
 	}
-	if err := columns.Flush(); err != nil {
-		return fmt.Errorf("writing a table: %w", err)
-	}
+	_ = columns.Flush()
 	for line := range strings.Lines(aligned.String()) {
-		if _, err := fmt.Fprintln(w, t.indent+strings.TrimRight(line, " \n")); err != nil {
-			return fmt.Errorf("writing a table: %w", err)
-		}
+		out.WriteString(t.indent + strings.TrimRight(line, " \n") + "\n")
 	}
-	return nil
+	return out.String()
 }
 
 // asCSV prints the table for a spreadsheet, whole.

@@ -3,7 +3,6 @@ package kubectl
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -42,8 +41,7 @@ func (c *cluster) tree(ctx context.Context, all bool) error {
 		return err
 	}
 	if len(s.accounts) == 0 {
-		_, err := fmt.Fprintln(c.Streams.Out, "No accounts. kubectl plumbline status says what to do next.")
-		return err
+		return c.print("No accounts. kubectl plumbline status says what to do next.\n")
 	}
 	root := &unit{}
 	for _, a := range s.accounts {
@@ -54,8 +52,10 @@ func (c *cluster) tree(ctx context.Context, all bool) error {
 	if s.Organization != nil {
 		name = s.Organization.Name
 	}
-	fmt.Fprintln(c.Streams.Out, name)
-	return root.write(c.Streams.Out, "", all)
+	var out strings.Builder
+	out.WriteString(name + "\n")
+	root.draw(&out, "", all)
+	return c.print(out.String())
 }
 
 // unit is an organizational unit with what is in it.
@@ -101,24 +101,19 @@ type line struct {
 	unit *unit
 }
 
-// write draws what is in the unit.
-func (u *unit) write(w io.Writer, indent string, all bool) error {
+// draw draws what is in the unit.
+func (u *unit) draw(out *strings.Builder, indent string, all bool) {
 	lines := u.lines(all)
 	for i, l := range lines {
 		branch, below := "├── ", "│   "
 		if i == len(lines)-1 {
 			branch, below = "└── ", "    "
 		}
-		if _, err := fmt.Fprintln(w, indent+branch+l.text); err != nil {
-			return fmt.Errorf("writing the tree: %w", err)
-		}
+		out.WriteString(indent + branch + l.text + "\n")
 		if l.unit != nil {
-			if err := l.unit.write(w, indent+below, all); err != nil {
-				return err
-			}
+			l.unit.draw(out, indent+below, all)
 		}
 	}
-	return nil
 }
 
 func (u *unit) lines(all bool) (lines []line) {

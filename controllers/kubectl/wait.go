@@ -56,7 +56,7 @@ func (c *cluster) progress(over, of int) {
 			end = ""
 		}
 	}
-	fmt.Fprintf(c.Streams.ErrOut, "%s%d of %d done%s", begin, over, of, end)
+	c.note(fmt.Sprintf("%s%d of %d done%s", begin, over, of, end))
 }
 
 // await waits until nothing more will happen to any of them, and says what became of each.
@@ -102,7 +102,7 @@ func (d *decision) outcome(chosen []*v1alpha1.Remediation) error {
 			failed++
 		}
 	}
-	if err := t.write(d.Streams.Out); err != nil {
+	if err := d.print(t.String()); err != nil {
 		return err
 	}
 	if failed > 0 {
