@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -79,6 +80,8 @@ func explained(err error) error {
 		return fmt.Errorf("%w; Plumbline's kinds are not installed in this cluster: apply config/default, or name another cluster with --context", err)
 	case apierrors.IsForbidden(err) && !isPolicy(err):
 		return fmt.Errorf("%w; ask for a ClusterRole of config/rbac/people.yaml: plumbline-viewer reads, plumbline-approver decides, plumbline-editor and plumbline-admin write", err)
+	case utilnet.IsConnectionRefused(err):
+		return fmt.Errorf("%w; no API server answers there: set KUBECONFIG, or name a cluster with --kubeconfig or --context", err)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("%w; log in to the cluster, or name another user's context with --context", err)
 	}

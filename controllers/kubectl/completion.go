@@ -2,7 +2,10 @@ package kubectl
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,7 +14,7 @@ import (
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 )
 
-// completer is a function that lists what may stand in a place. Cobra compares with what was typed.
+// completerOf is a function that lists what may stand in a place. Cobra compares with what was typed.
 type completerOf = func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective)
 
 // completeWithin is how long somebody who pressed the tabulator waits at most.
@@ -25,8 +28,8 @@ func (*cluster) complete(cmd *cobra.Command, flag string, values completerOf) {
 }
 
 func fixed(values ...string) completerOf {
-	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return values, cobra.ShellCompDirectiveNoFileComp
+	return func(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return fitting(slices.Clone(values), nil, typed), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
@@ -40,16 +43,65 @@ func first(values completerOf) completerOf {
 	}
 }
 
-func (c *cluster) completeControls(*cobra.Command, []string, string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
+func (c *cluster) completeControls(_ *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var all []cobra.Completion
 	for _, b := range c.catalogue() {
 		all = append(all, cobra.CompletionWithDesc(b.ID, b.Title))
 	}
-	return all, cobra.ShellCompDirectiveNoFileComp
+	return fitting(all, args, typed), cobra.ShellCompDirectiveNoFileComp
 }
 
+// fitting are those that go on as was typed, and that were not given before.
+func fitting(all []cobra.Completion, given []string, typed string) []cobra.Completion {
+	return slices.DeleteFunc(all, func(s cobra.Completion) bool {
+		name, _, _ := strings.Cut(s, "\t")
+		return !strings.HasPrefix(name, typed) || slices.Contains(given, name)
+	})
+}
+
+// shells are those that a script can be had for.
+var shells = []string{"bash", "zsh", "fish"}
+
+func newCompletion(c *cluster) *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion SHELL",
+		Short: "Print the script that completes commands and names in a shell",
+		Long: `Print a script that completes commands, flags and names: those of accounts, controls, baselines, and of Remediations that can be
+decided so. It completes the binary called by its own name.
+
+For kubectl plumbline itself no script is needed beside kubectl's own: kubectl asks the program kubectl_complete-plumbline, which
+is this binary under that name.`,
+		Example: `  source <(kubectl-plumbline completion bash)
+  ln -s kubectl-plumbline "$(dirname "$(command -v kubectl-plumbline)")/kubectl_complete-plumbline"`,
+		Args: cobra.ExactArgs(1), ValidArgs: shells, DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			write, known := map[string]func(io.Writer) error{
+				"bash": func(w io.Writer) error { return cmd.Root().GenBashCompletionV2(w, true) },
+				"zsh":  cmd.Root().GenZshCompletion,
+				"fish": func(w io.Writer) error { return cmd.Root().GenFishCompletion(w, true) },
+			}[args[0]]
+			if !known {
+				return fmt.Errorf("there is no script for the shell %q; there are bash, zsh and fish", args[0])
+			}
+			if err := write(c.Streams.Out); err != nil {
+				return fmt.Errorf("writing the script: %w", err)
+			}
+			return nil
+		},
+	}
+}
+
+// lister lists what may stand in a place.
+type lister = func(context.Context, client.Client) ([]cobra.Completion, error)
+
 // fromCluster completes with what the cluster has; nothing where it does not answer soon.
-func (c *cluster) fromCluster(cmd *cobra.Command, args []string, list func(context.Context, client.Client) ([]cobra.Completion, error)) ([]cobra.Completion, cobra.ShellCompDirective) {
-	ctx := cmd.Context()
+func (c *cluster) fromCluster(list lister) completerOf {
+	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return fitting(c.listed(cmd.Context(), list), args, typed), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (c *cluster) listed(ctx context.Context, list lister) []cobra.Completion {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -57,19 +109,13 @@ func (c *cluster) fromCluster(cmd *cobra.Command, args []string, list func(conte
 	defer cancel()
 	api, err := c.connect()
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil
 	}
 	all, err := list(ctx, api)
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil
 	}
-	return slices.DeleteFunc(all, func(s cobra.Completion) bool {
-		return slices.ContainsFunc(args, func(given string) bool { return s == given || len(s) > len(given) && s[:len(given)+1] == given+"\t" })
-	}), cobra.ShellCompDirectiveNoFileComp
-}
-
-func (c *cluster) completeAccounts(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return c.fromCluster(cmd, args, accountNames)
+	return all
 }
 
 func accountNames(ctx context.Context, api client.Client) (names []cobra.Completion, err error) {
@@ -80,10 +126,6 @@ func accountNames(ctx context.Context, api client.Client) (names []cobra.Complet
 	return names, err
 }
 
-func (c *cluster) completeBaselines(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return c.fromCluster(cmd, args, c.baselineNames)
-}
-
 func (c *cluster) baselineNames(ctx context.Context, api client.Client) (names []cobra.Completion, err error) {
 	all, err := c.baselines(ctx, api)
 	for _, b := range all {
@@ -92,29 +134,25 @@ func (c *cluster) baselineNames(ctx context.Context, api client.Client) (names [
 	return names, err
 }
 
-func (c *cluster) completeRecheck(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return c.fromCluster(cmd, args, func(ctx context.Context, api client.Client) ([]cobra.Completion, error) {
-		baselines, err := c.baselineNames(ctx, api)
-		if err != nil {
-			return nil, err
-		}
-		accounts, err := accountNames(ctx, api)
-		return append(baselines, accounts...), err
-	})
+func (c *cluster) recheckable(ctx context.Context, api client.Client) ([]cobra.Completion, error) {
+	baselines, err := c.baselineNames(ctx, api)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := accountNames(ctx, api)
+	return append(baselines, accounts...), err
 }
 
-// completeRemediations completes with those that can be decided so.
-func (c *cluster) completeRemediations(v verb) completerOf {
-	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return c.fromCluster(cmd, args, func(ctx context.Context, api client.Client) (names []cobra.Completion, err error) {
-			all, err := remediations(ctx, api)
-			for i := range all {
-				if r := &all[i]; v.refusal(r, c.Clock()) == nil {
-					names = append(names, cobra.CompletionWithDesc(r.Name, describeShortly(r)))
-				}
+// decidable are the Remediations that can be decided so.
+func (c *cluster) decidable(v verb) lister {
+	return func(ctx context.Context, api client.Client) (names []cobra.Completion, err error) {
+		all, err := remediations(ctx, api)
+		for i := range all {
+			if r := &all[i]; v.refusal(r, c.Clock()) == nil {
+				names = append(names, cobra.CompletionWithDesc(r.Name, describeShortly(r)))
 			}
-			return names, err
-		})
+		}
+		return names, err
 	}
 }
 

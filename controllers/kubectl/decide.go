@@ -58,7 +58,7 @@ func newDecision(c *cluster, v verb, long, example string) *cobra.Command {
 	d := &decision{cluster: c, verb: v}
 	cmd := &cobra.Command{
 		Use: v.name + " NAME...", Short: v.short, Long: long, Example: example,
-		ValidArgsFunction: c.completeRemediations(v),
+		ValidArgsFunction: c.fromCluster(c.decidable(v)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.names = args
 			return explained(d.run(cmd.Context()))
@@ -73,11 +73,14 @@ func newDecision(c *cluster, v verb, long, example string) *cobra.Command {
 	flags.BoolVarP(&d.yes, "yes", "y", false, "Do not ask.")
 	flags.BoolVar(&d.wait, "wait", false, "Wait until it is over.")
 	flags.DurationVar(&d.timeout, "timeout", 5*time.Minute, "How long to wait with --wait.")
-	c.complete(cmd, "account", c.completeAccounts)
+	c.complete(cmd, "account", c.fromCluster(accountNames))
 	c.complete(cmd, "control", c.completeControls)
-	c.complete(cmd, "baseline", c.completeBaselines)
+	c.complete(cmd, "baseline", c.fromCluster(c.baselineNames))
 	return cmd
 }
+
+// errNothingSelected asks for what a command is about.
+var errNothingSelected = errors.New("nothing is named")
 
 // check says what is wrong with the call itself.
 func (d *decision) check() error {

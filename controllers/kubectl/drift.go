@@ -52,10 +52,10 @@ Exit code: 0 without drift, 2 with drift, 1 on an error.`,
 	flags.StringSliceVar(&f.baselines, "baseline", nil, "Only what these baselines declare. Example: S3Baseline/organization")
 	flags.BoolVar(&f.excused, "excused", false, "Also what an exception excuses, which is no drift.")
 	flags.StringVarP(&output, "output", "o", "table", "table, wide, json, yaml or csv.")
-	c.complete(cmd, "account", c.completeAccounts)
+	c.complete(cmd, "account", c.fromCluster(accountNames))
 	c.complete(cmd, "control", c.completeControls)
 	c.complete(cmd, "severity", fixed("Critical", "High", "Medium", "Low"))
-	c.complete(cmd, "baseline", c.completeBaselines)
+	c.complete(cmd, "baseline", c.fromCluster(c.baselineNames))
 	c.complete(cmd, "output", fixed("table", "wide", "json", "yaml", "csv"))
 	return cmd
 }

@@ -3,7 +3,6 @@ package kubectl
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -154,6 +153,3 @@ func shortList[S ~string](list []S) string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-// errNothingSelected asks for what a command is about.
-var errNothingSelected = errors.New("nothing is named")

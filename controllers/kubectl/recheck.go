@@ -38,7 +38,7 @@ With --wait the command ends when everything that was asked for has been looked 
 		Example: `  kubectl plumbline recheck 111122223333 --wait
   kubectl plumbline recheck S3Baseline/organization
   kubectl plumbline recheck --all --wait --timeout 30m`,
-		ValidArgsFunction: c.completeRecheck,
+		ValidArgsFunction: c.fromCluster(c.recheckable),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return explained(r.run(cmd.Context(), args))
 		},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
@@ -59,7 +60,7 @@ func Invoked(argv []string) bool {
 	if len(argv) == 1 || argv[1] == "version" { // which the manager has had before
 		return false
 	}
-	names := []string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd, "completion"}
+	names := []string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}
 	for _, c := range New(Options{}).Commands() {
 		names = append(names, c.Name())
 	}
@@ -81,6 +82,8 @@ func Main(ctx context.Context, argv []string, o Options) int {
 		root.Use, root.Annotations = "plumbline", nil
 	}
 	root.SetArgs(args)
+	// What client-go would log of a call that fails is in the error that the command prints.
+	ctx = logr.NewContext(ctx, logr.Discard())
 	switch err := root.ExecuteContext(ctx); {
 	case err == nil:
 		return exitDone
@@ -107,8 +110,7 @@ Everything is read from and written to the cluster of your kubeconfig, with your
 		Example:       "  kubectl plumbline status\n  kubectl plumbline drift --severity Critical,High\n  kubectl plumbline explain s3-secure-transport",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl plumbline"},
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetIn(o.Streams.In)
 	root.SetOut(o.Streams.Out)
@@ -116,7 +118,7 @@ Everything is read from and written to the cluster of your kubeconfig, with your
 	c.flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		newStatus(c), newTree(c), newDrift(c), newExplain(c), newReport(c), newExceptions(c),
-		newApprove(c), newReject(c), newUndo(c), newRecheck(c), newVersion(c),
+		newApprove(c), newReject(c), newUndo(c), newRecheck(c), newCompletion(c), newVersion(c),
 	)
 	return root
 }

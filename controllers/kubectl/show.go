@@ -37,6 +37,9 @@ func (d *decision) showOne(r *v1alpha1.Remediation) string {
 	facts.add("Reversible", reversible)
 	facts.add("Phase", d.phaseLine(r))
 	facts.add("Digest", s.Digest)
+	if s.Message != "" {
+		facts.addWrapped("Message", s.Message)
+	}
 	changes := table{indent: "  ", head: []string{"REGION", "RESOURCE", "FIELD", "FROM", "TO", "RISK"}}
 	if d.name == undoing.name {
 		changes.head[3], changes.head[4], changes.head[5] = "BACK TO", "FROM", "OUTCOME"

@@ -15,7 +15,7 @@ import (
 )
 
 // errTimeout ends a wait that took too long.
-var errTimeout = errors.New("it was waited for too long")
+var errTimeout = errors.New("not over within the time to wait")
 
 // waiting looks again and again until nothing is left to wait for. look returns how many are over of how many, and what to say
 // should there be no more time.
@@ -28,7 +28,7 @@ func (c *cluster) waiting(ctx context.Context, timeout time.Duration, look func(
 		over, of, now, err := look(ctx)
 		switch {
 		case err != nil && ctx.Err() != nil: // the last look was cut off
-			return fmt.Errorf("%w (%s): %s", errTimeout, timeout, left)
+			return ended(ctx, timeout, left)
 		case err != nil:
 			return err
 		case over != said:
@@ -42,9 +42,17 @@ func (c *cluster) waiting(ctx context.Context, timeout time.Duration, look func(
 		select {
 		case <-time.After(max(c.Poll, 10*c.Clock().Sub(began))):
 		case <-ctx.Done():
-			return fmt.Errorf("%w (%s): %s", errTimeout, timeout, left)
+			return ended(ctx, timeout, left)
 		}
 	}
+}
+
+// ended says why nobody waits any more.
+func ended(ctx context.Context, timeout time.Duration, left string) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w (%s): %s", errTimeout, timeout, left)
+	}
+	return fmt.Errorf("interrupted; what was asked for goes on: %s", left)
 }
 
 // progress says how far it is: in place on a terminal, else in a line of its own.
