@@ -3,6 +3,7 @@ package kubectl
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -271,4 +272,16 @@ func TestAPersonWithoutRightsIsToldWhichRoleToAskFor(t *testing.T) {
 	w.kubeconfig = w.user("bob@example.com")
 	w.refuses("ask for a ClusterRole of config/rbac/people.yaml: plumbline-viewer reads", "status")
 	w.refuses("plumbline-viewer reads", "approve", "one")
+}
+
+func TestThePageOfTheDocumentationNamesEveryCommand(t *testing.T) {
+	page, err := os.ReadFile("../../docs/kubectl.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range New(Options{Kinds: controls.Kinds()}).Commands() {
+		if heading := "\n## kubectl plumbline " + c.Name() + "\n"; c.Name() != "help" && !strings.Contains(string(page), heading) {
+			t.Errorf("docs/kubectl.md has no section%s", heading)
+		}
+	}
 }
