@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,12 +14,9 @@ import (
 // audit applies the samples, which only report, and waits until every account was looked at.
 func (d *demo) audit(ctx context.Context) error {
 	d.chapter("2. A baseline, in Audit")
-	d.say("config/policy bounds how long an exception may last. config/samples declares the organization and five baselines,")
-	d.say("all in Audit: nothing will be written to AWS.")
-	for _, dir := range []string{"config/policy", "config/samples"} {
-		if err := d.show(ctx, "apply", "-k", dir); err != nil {
-			return err
-		}
+	d.say("config/samples declares the organization and five baselines, all in Audit: nothing will be written to AWS.")
+	if err := d.show(ctx, "apply", "-k", "config/samples"); err != nil {
+		return err
 	}
 	d.say("")
 	d.say("The sample of an exception has example dates; here it lasts a month from now:")
@@ -161,9 +159,55 @@ func (d *demo) tamper(ctx context.Context) error {
 	return held(ctx, d.cloud, d.say)
 }
 
+// decide has a change approved that may cost something, and taken back.
+func (d *demo) decide(ctx context.Context) error {
+	const control = "guardduty-features"
+	d.chapter("6. Approve, and undo")
+	d.say("What may disrupt or cost something stands as a Remediation, before AWS is touched. So does what was made without asking,")
+	d.say("with what was there before:")
+	if err := d.show(ctx, "get", "rem"); err != nil {
+		return err
+	}
+	name, err := d.kubectl.Run(ctx, "get", "rem", "-l", "plumbline.dev/account="+payDev+",plumbline.dev/control="+control,
+		"-o", `jsonpath={.items[?(@.status.phase=="Proposed")].metadata.name}`)
+	if err != nil || name == "" {
+		return fmt.Errorf("account %s has no proposal of %s: %w", payDev, control, err)
+	}
+	d.say("")
+	d.say("The binary is a kubectl plugin as well. " + approver + " reads one, and approves just what was read:")
+	if err := d.plugin(ctx, "approve", name, "--reason", "agreed in CHG-1", "--yes", "--wait"); err != nil {
+		return err
+	}
+	d.say("")
+	d.say("On second thoughts it is too expensive. What was there before is written back, as long as nobody else was there since:")
+	if err := d.plugin(ctx, "undo", name, "--reason", "too expensive", "--yes", "--wait"); err != nil {
+		return err
+	}
+	d.say("")
+	d.say("It is not made again by itself: it waits for an approval.")
+	if err := d.await(ctx, "it is proposed again", func(answer string) bool { return strings.Contains(answer, "Proposed") },
+		"get", "rem", "-l", "plumbline.dev/account="+payDev+",plumbline.dev/control="+control, "-o", "jsonpath={.items[*].status.phase}"); err != nil {
+		return err
+	}
+	return d.show(ctx, "get", "rem", "-l", "plumbline.dev/account="+payDev+",plumbline.dev/control="+control)
+}
+
+// plugin runs the manager's binary as the kubectl plugin, as the approver.
+func (d *demo) plugin(ctx context.Context, args ...string) error {
+	d.command("kubectl plumbline " + shell(args))
+	cmd := exec.CommandContext(ctx, "bin/plumbline", append(args, "--kubeconfig", d.approves)...) //nolint:gosec // the demo's own arguments
+	out, err := cmd.CombinedOutput()
+	d.printf("%s", indent(string(out)))
+	return err
+}
+
 // summary says what was seen.
 func (d *demo) summary(ctx context.Context) error {
-	d.chapter("6. In sum")
+	d.chapter("7. In sum")
+	if err := d.await(ctx, "what was undone is counted as drift", func(answer string) bool { return answer != "0" },
+		"get", "guarddutybaseline", "organization", "-o", "jsonpath={.status.drifted}"); err != nil {
+		return err
+	}
 	if err := d.show(ctx, "get", "baselines"); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 // The demo shows Plumbline at work on one machine: a real API server, an emulated AWS organization that has drifted in
-// telling ways, and the manager. It applies config/samples, shows what is found, enforces, lets somebody undo it, and shows
-// that it is found and put right. Nothing leaves the machine.
+// telling ways, and the manager. It applies config/samples, shows what is found, enforces, lets somebody undo it, shows that it
+// is found and put right, and has a change approved and undone. Nothing leaves the machine.
 //
 // Run it with `make demo`; KEEP=1 leaves everything running.
 package main
@@ -36,6 +36,8 @@ type demo struct {
 	cloud   *stack.Emulator
 	manager *stack.Manager
 	began   time.Time
+	// manages and approves are the kubeconfigs of the manager's service account and of the approver.
+	manages, approves string
 }
 
 func run(ctx context.Context) (err error) {
@@ -45,7 +47,7 @@ func run(ctx context.Context) (err error) {
 	}
 	d := &demo{keep: os.Getenv("KEEP") != "", dir: dir, began: time.Now(), narrator: &narrator{out: os.Stdout}}
 	defer func() { err = errors.Join(err, d.end(ctx, err)) }()
-	for _, chapter := range []func(context.Context) error{d.start, d.audit, d.look, d.enforce, d.tamper, d.summary} {
+	for _, chapter := range []func(context.Context) error{d.start, d.audit, d.look, d.enforce, d.tamper, d.decide, d.summary} {
 		if err := chapter(ctx); err != nil {
 			return err
 		}
@@ -57,11 +59,14 @@ func run(ctx context.Context) (err error) {
 func (d *demo) start(ctx context.Context) (err error) {
 	d.chapter("1. An API server, an AWS organization, and the manager")
 	d.say("Starting kube-apiserver and etcd, and an emulator of AWS, on loopback only.")
-	if d.plane, err = stack.StartControlPlane(stack.ControlPlaneOptions{CRDs: true, Dir: d.dir, Outlive: d.keep}); err != nil {
+	if d.plane, err = stack.StartControlPlane(stack.ControlPlaneOptions{Dir: d.dir, Outlive: d.keep}); err != nil {
 		return err
 	}
 	d.kubectl = d.plane.Admin()
 	if d.cloud, err = stack.StartEmulator(ctx, stack.EmulatorOptions{Dir: d.dir, Outlive: d.keep}); err != nil {
+		return err
+	}
+	if err := d.install(ctx); err != nil {
 		return err
 	}
 	d.say("Making an organization of seven accounts in three OUs, three regions each, and letting it drift.")
@@ -72,17 +77,43 @@ func (d *demo) start(ctx context.Context) (err error) {
 	return d.startManager(ctx)
 }
 
+// approver is who approves and undoes in the demo.
+const approver = "alice@example.com"
+
+// install applies config/default, as `make deploy` does, and makes a user who may approve. Nobody makes pods of its Deployment
+// here: the manager is started beside it, under the name of its service account.
+func (d *demo) install(ctx context.Context) error {
+	d.say("Installing config/default: kinds, admission policies, roles.")
+	for _, args := range [][]string{
+		{"apply", "--server-side", "-k", "config/default"},
+		{"wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"},
+		{"create", "clusterrolebinding", "demo-view", "--clusterrole=plumbline-view", "--user=" + approver},
+		{"create", "clusterrolebinding", "demo-decide", "--clusterrole=plumbline-decide-remediations", "--user=" + approver},
+	} {
+		if _, err := d.kubectl.Run(ctx, args...); err != nil {
+			return err
+		}
+	}
+	account, err := d.plane.AsServiceAccount("plumbline-system", "plumbline-manager")
+	if err != nil {
+		return err
+	}
+	alice, err := d.plane.As(approver)
+	d.manages, d.approves = account.Kubeconfig, alice.Kubeconfig
+	return err
+}
+
 func (d *demo) startManager(ctx context.Context) error {
 	address, err := stack.FreeAddress()
 	if err != nil {
 		return err
 	}
 	d.manager, err = stack.StartManager(stack.ManagerOptions{
-		Kubeconfig: d.plane.Kubeconfig, Emulator: d.cloud, Outlive: d.keep, Log: filepath.Join(d.dir, "manager.log"),
+		Kubeconfig: d.manages, Emulator: d.cloud, Outlive: d.keep, Log: filepath.Join(d.dir, "manager.log"),
 		Args: []string{
 			"--allow-writes", "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=" + address,
 			// The demo's accounts are few and its audience is waiting.
-			"--max-accounts-changing=10",
+			"--max-accounts-changing=10", "--default-soak=0s",
 		},
 	})
 	if err != nil {
