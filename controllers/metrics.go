@@ -17,6 +17,7 @@ type metrics struct {
 	eventSeconds prometheus.Histogram
 	roleUses     prometheus.Counter
 	unjudged     prometheus.Counter
+	contested    *prometheus.CounterVec
 	oldestLooked prometheus.GaugeFunc
 }
 
@@ -67,11 +68,15 @@ func newMetrics(registry prometheus.Registerer, oldestAge func() float64) metric
 		Name: "plumbline_unjudged_role_uses_total",
 		Help: "Calls by Plumbline's roles of which nobody can say any more whether this manager made them: they came too late, are from before it led, or are reads from a time with more of them than it remembers (300,000).",
 	})
+	m.contested = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "plumbline_contested_changes_total",
+		Help: "Drift that others bring back each time it is put right, by control.",
+	}, []string{"control"})
 	m.oldestLooked = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "plumbline_oldest_observation_age_seconds",
 		Help: "Age of the last observation of the account that was looked at longest ago; for one never looked at, since it is known.",
 	}, oldestAge)
 	registry.MustRegister(m.checks, m.outcomes, m.durations, m.changes, m.calls, m.requests, m.passes, m.accounts, m.stale,
-		m.events, m.eventSeconds, m.roleUses, m.unjudged, m.oldestLooked)
+		m.events, m.eventSeconds, m.roleUses, m.unjudged, m.contested, m.oldestLooked)
 	return m
 }

@@ -179,6 +179,7 @@ func (r *Record) Transitions(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWS
 		}
 		r.event(a, eventType, string(after.State), "Observe", stateNote(before, after))
 	}
+	r.contested(a, before, after)
 	was, is := drifted(before), drifted(after)
 	notes := map[string]string{}
 	for id, entry := range is {
@@ -198,6 +199,26 @@ func (r *Record) Transitions(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWS
 		}
 	}
 	r.ofControls(a, corev1.EventTypeNormal, "ControlSettled", notes)
+}
+
+// contested tells of changes that others change back each time, and who did last.
+func (r *Record) contested(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWSAccountStatus) {
+	known := map[rowKey]bool{}
+	for _, d := range before.Drift {
+		known[keyOf(d)] = d.Reason == v1alpha1.RowContested
+	}
+	for _, d := range after.Drift {
+		if d.Reason != v1alpha1.RowContested || known[keyOf(d)] {
+			continue
+		}
+		r.metrics.contested.WithLabelValues(d.Control).Inc()
+		actor := d.By
+		if actor == "" {
+			actor = "somebody; no event told whom"
+		}
+		r.event(a, corev1.EventTypeWarning, v1alpha1.RowContested, d.Control, fmt.Sprintf("%s, %s of %s in %s: %s; last changed by %s",
+			d.Severity, d.Field, d.Resource, d.Region, d.Message, actor))
+	}
 }
 
 // oneByOne is up to how many controls have an event each. The first look at an account finds a dozen that have drifted, and

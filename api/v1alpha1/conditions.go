@@ -106,8 +106,8 @@ const (
 	RowAwaitingApproval = "AwaitingApproval"
 	// RowCapReached: a cap on changes was reached; the change waits for a later pass.
 	RowCapReached = "CapReached"
-	// RowContested: the change was made several times within an hour and changed back each time; it is made again after a wait
-	// that grows to 15 minutes at most.
+	// RowContested: the change was made several times within an hour and changed back each time. One that restores a protection is
+	// made again after a wait that grows to 15 minutes at most, any other once somebody asks for the account.
 	RowContested = "Contested"
 	// RowWritesDisabled: the manager runs without --allow-writes.
 	RowWritesDisabled = "WritesDisabled"

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
 // Another tool may change back what a change put right, and with events each of the two answers the other within seconds. So a
 // drift that comes back is put right at once a few times, and then after a wait that grows. It never grows beyond longestContest:
-// a change that restores a protection must go on, or whoever tampers often enough would switch Plumbline off.
+// a change that restores a protection must go on, or whoever tampers often enough would switch Plumbline off. Any other change
+// stops instead, until a person asks for the account: nothing is lost by leaving it, and two tools that fight may break more.
 const (
 	// contestedWithin is for how long changes count.
 	contestedWithin = time.Hour
@@ -39,9 +41,13 @@ type contests struct {
 	mu sync.Mutex
 	// made is when a drift was put right, the latest last; never empty.
 	made map[contest][]time.Time
+	// stopped are the drifts that are not put right again before a person asks, and how often they were.
+	stopped map[contest]int
 }
 
-func newContests() contests { return contests{made: map[contest][]time.Time{}} }
+func newContests() contests {
+	return contests{made: map[contest][]time.Time{}, stopped: map[contest]int{}}
+}
 
 // counts says whether a change made at the time still counts. One of the future does not: the clock was set back, and until
 // it caught up, its wait would not be over.
@@ -97,11 +103,27 @@ func contestWait(made int) time.Duration {
 	return min(firstContest<<min(made-freeChanges, 10), longestContest)
 }
 
+// stop says how often a drift was put right that stops for good; 0 while it does not.
+func (c *contests) stop(d contest, now time.Time) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.stopped[d]; n > 0 {
+		return n
+	}
+	times := c.made[d]
+	if len(times) < freeChanges || !counts(times[len(times)-1], now) || len(c.stopped) >= maxContests {
+		return 0
+	}
+	c.stopped[d] = len(times)
+	return len(times)
+}
+
 // forget has everything of the account be put right at once again.
 func (c *contests) forget(account string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.made, func(d contest, _ []time.Time) bool { return d.account == account })
+	maps.DeleteFunc(c.stopped, func(d contest, _ int) bool { return d.account == account })
 }
 
 // Insist has the account's contested changes be made at once: a person asks for this account. A request for a baseline is one
@@ -113,6 +135,14 @@ func (r *run) contestOf(t *Task, j Judged) contest { return contest{r.Account, t
 
 // unlessContested is a finding that is due, unless its change waits because it was changed back too often.
 func (r *run) unlessContested(t *Task, j Judged) Judged {
+	if t.Control.RiskOf(j.Drift) != control.Safe || t.Control.Weakens(j.Drift) {
+		if made := r.contests.stop(r.contestOf(t, j), r.clock()); made > 0 {
+			return j.because(v1alpha1.RowContested, fmt.Sprintf(
+				"put right %d times within an hour and changed back each time; it restores no protection, so it is not made again before somebody asks for this account (kubectl plumbline recheck); see by and event who changes it",
+				made))
+		}
+		return j
+	}
 	at, made := r.contests.again(r.contestOf(t, j), r.clock())
 	if at.IsZero() {
 		return j

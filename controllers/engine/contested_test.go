@@ -199,3 +199,31 @@ func TestContestsAreForgottenAfterAnHourAndTheOldestWhereThereAreTooMany(t *test
 	compare(t, "an hour later", "0 1 10000", known(0, 1, 2, maxContests))
 	compare(t, "and no others", 3, len(c.made))
 }
+
+func TestWhatRestoresNoProtectionStopsUntilSomebodyAsks(t *testing.T) {
+	l := newLake(t, Limits{})
+	task := func() Task {
+		b := l.encrypted()
+		meta := *b.Meta
+		meta.Risk = control.Disruptive
+		b.Meta = &meta
+		disruptive := enforced(b, ireland)
+		disruptive.Approval = v1alpha1.ApprovalIrreversible
+		return disruptive
+	}
+	for range freeChanges {
+		l.leave(member, ireland, "v")
+		compare(t, "the first changes are made", []string{}, reasons(l.run(member, task())))
+	}
+	l.leave(member, ireland, "v")
+	l.changed()
+	for range 5 {
+		compare(t, "then it stops, for however long", []string{"eu-west-1 v Contested"}, reasons(l.run(member, task())))
+		l.pass(time.Hour)
+	}
+	compare(t, "made", []string{}, append([]string{}, l.changed()...))
+	l.Insist(admin)
+	compare(t, "somebody asks for another account", []string{"eu-west-1 v Contested"}, reasons(l.run(member, task())))
+	l.Insist(member)
+	compare(t, "somebody asks for this account", []string{}, reasons(l.run(member, task())))
+}
