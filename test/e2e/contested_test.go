@@ -47,27 +47,27 @@ var _ = Describe("A drift that somebody brings back each time", Ordered, Continu
 	})
 
 	It("stays where that restores none, until somebody asks for the account; nothing else stops with it", func(ctx SpecContext) {
-		makeBuckets(ctx, payProd, frankfurt, "contested", 1)
-		openBucket(ctx, payProd, frankfurt, bucket)
+		makeBuckets(ctx, shopProd, frankfurt, "contested", 1)
+		openBucket(ctx, shopProd, frankfurt, bucket)
 		s.declare(ctx, "S3Baseline", "organization", `
 			mode: Enforce
 			approval: Irreversible
-			accounts: {include: ["`+payProd+`"]}
+			accounts: {include: ["`+shopProd+`"]}
 			bucketPublicAccessBlock: {state: Enabled, requireOnBucket: Enabled}`)
 		s.compliant(ctx, "S3Baseline", "organization")
 		for range 2 {
-			openBucket(ctx, payProd, frankfurt, bucket)
+			openBucket(ctx, shopProd, frankfurt, bucket)
 			look(ctx, "S3Baseline")
 		}
-		openBucket(ctx, payProd, frankfurt, bucket)
-		s3Make(ctx, payProd, frankfurt, "another")
-		openBucket(ctx, payProd, frankfurt, "another")
+		openBucket(ctx, shopProd, frankfurt, bucket)
+		s3Make(ctx, shopProd, frankfurt, "another")
+		openBucket(ctx, shopProd, frankfurt, "another")
 		mark := s.mark(ctx)
 		look(ctx, "S3Baseline")
-		Expect(s.writes(ctx, mark)).To(Equal([]string{call(s3PutBlock, payProd, frankfurt)}), "of the other bucket")
-		Expect(s.account(ctx, payProd).Status.Drift).To(ContainElement(And(HaveField("Resource", s3ARN(bucket)),
+		Expect(s.writes(ctx, mark)).To(Equal([]string{call(s3PutBlock, shopProd, frankfurt)}), "of the other bucket")
+		Expect(s.account(ctx, shopProd).Status.Drift).To(ContainElement(And(HaveField("Resource", s3ARN(bucket)),
 			HaveField("Reason", v1alpha1.RowContested), HaveField("Message", ContainSubstring("not made again before somebody asks for this account")))))
-		s.recheck(ctx, payProd)
+		s.recheck(ctx, shopProd)
 		s.compliant(ctx, "S3Baseline", "organization")
 	})
 })
