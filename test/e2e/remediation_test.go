@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+	"github.com/aws/aws-sdk-go-v2/service/guardduty/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -272,4 +276,69 @@ var _ = Describe("A change that needs no approval", Ordered, ContinueOnFailure, 
 		}).WithContext(ctx).Should(Succeed())
 		Expect(s.writes(ctx, mark)).To(Equal([]string{call("s3:DeleteBucketPolicy", payProd, frankfurt)}))
 	})
+})
+
+// One Disruptive change of each kind of baseline goes all the way and back.
+var _ = Describe("A Disruptive change of each kind", Ordered, ContinueOnFailure, func() {
+	const ours = `
+			mode: Enforce
+			accounts: {include: ["` + payProd + `"]}`
+	key := ""
+	s := stage(plot{flags: []string{"--allow-writes"}, before: func(ctx context.Context, _ *scene) {
+		key = makeKey(ctx, payProd, frankfurt, "alias/baseline")
+		gdMake(ctx, payProd, frankfurt, types.FindingPublishingFrequencySixHours)
+		gdSet(ctx, false, types.DetectorFeatureS3DataEvents, payProd, frankfurt)
+		makeLogBucket(ctx, logBucket)
+		makeLogBucket(ctx, "acme-old-logs")
+		trustCloudTrail(ctx)
+		_, err := trails(frankfurt).CreateTrail(ctx, &cloudtrail.CreateTrailInput{
+			Name: aws.String("org-trail"), S3BucketName: aws.String("acme-old-logs"), IsOrganizationTrail: aws.Bool(true), IsMultiRegionTrail: aws.Bool(true),
+		})
+		Expect(err).NotTo(HaveOccurred())
+		setTrailLogging(ctx, true, "org-trail", frankfurt)
+		s3SetAccountBlock(ctx, payProd, s3Flags{true})
+		_, err = iamOf(payProd).UpdateAccountPasswordPolicy(ctx, &iam.UpdateAccountPasswordPolicyInput{
+			MinimumPasswordLength: aws.Int32(14), PasswordReusePrevention: aws.Int32(24),
+		})
+		Expect(err).NotTo(HaveOccurred())
+	}})
+	DescribeTable("is proposed, approved, applied and undone", func(ctx SpecContext, kind, account, id, spec string, is func(ctx context.Context) bool) {
+		s.declare(ctx, kind, "organization", spec)
+		r := s.awaitPhase(ctx, account, id, v1alpha1.RemediationProposed)
+		Expect(r.Status.Risk).To(Equal("Disruptive"))
+		Expect(is(ctx)).To(BeFalse(), "nothing is written before it is approved")
+		Expect(decide(ctx, approver(ctx, alice), r.Name, "approval", r.Status.Digest, alice)).To(Succeed())
+		s.awaitPhase(ctx, account, id, v1alpha1.RemediationApplied)
+		Expect(is(ctx)).To(BeTrue())
+		Expect(decide(ctx, approver(ctx, bob), r.Name, "undo", r.Status.Digest, bob)).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(get(ctx, g, "Remediation", r.Name).Object["status"]).To(HaveKeyWithValue("phase", "Undone"))
+		}).WithContext(ctx).Should(Succeed())
+		Expect(is(ctx)).To(BeFalse())
+		kubectl(ctx, "delete", kind, "organization")
+	},
+		Entry("of EncryptionBaseline", "EncryptionBaseline", payProd, ebsDefault, ours+`
+			regions: {include: [`+frankfurt+`]}
+			ebsDefault: {state: Enabled, kmsKey: alias/baseline}`,
+			func(ctx context.Context) bool { return defaultKey(ctx, payProd, frankfurt) == key }),
+		Entry("of S3Baseline", "S3Baseline", payProd, s3AccountBlock, ours+`
+			accountPublicAccessBlock: {state: Enabled}`,
+			func(ctx context.Context) bool { return s3BlockOfAccount(ctx, payProd) == s3AllOn }),
+		Entry("of IAMBaseline", "IAMBaseline", payProd, iamPasswords, ours+`
+			passwordPolicy: {state: Enabled, maxAgeDays: 90}`,
+			func(ctx context.Context) bool {
+				p := iamPasswordPolicy(ctx, payProd)
+				return p.MaxPasswordAge != nil && *p.MaxPasswordAge == 90
+			}),
+		Entry("of GuardDutyBaseline", "GuardDutyBaseline", payProd, gdFeatures, ours+`
+			regions: {include: [`+frankfurt+`]}
+			features: {state: Enabled, s3DataEvents: Enabled}`,
+			func(ctx context.Context) bool {
+				return slices.Contains(gdOn(ctx, payProd, frankfurt), "S3_DATA_EVENTS")
+			}),
+		Entry("of CloudTrailBaseline", "CloudTrailBaseline", management, trailItself, `
+			mode: Enforce
+			organizationTrail: {state: Enabled, name: org-trail, homeRegion: `+frankfurt+`, bucket: {name: `+logBucket+`}}`,
+			func(ctx context.Context) bool { return *theTrail(ctx).S3BucketName == logBucket }),
+	)
 })
