@@ -163,9 +163,16 @@ func decided(d *v1alpha1.Decision, now time.Time) *v1alpha1.Decided {
 
 // accepts says whether a decision is about this Remediation as it is.
 func (r *RemediationReconciler) accepts(c conditions, rem *v1alpha1.Remediation, d *v1alpha1.Decision) bool {
-	c.only(d.Digest != rem.Status.Digest, v1alpha1.ConditionDecisionRefused, v1alpha1.ReasonOtherDigest, fmt.Sprintf(
-		"%s decided about digest %s, and this is %s; look at status.changes again, and name status.digest", d.By, d.Digest, rem.Status.Digest))
-	return d.Digest == rem.Status.Digest
+	refused := findCondition(*c.all, v1alpha1.ConditionDecisionRefused)
+	switch {
+	case d.Digest != rem.Status.Digest:
+		c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonOtherDigest, fmt.Sprintf(
+			"%s decided about digest %s, and this is %s; look at status.changes again, and name status.digest", d.By, d.Digest, rem.Status.Digest))
+		return false
+	case refused != nil && refused.Reason == v1alpha1.ReasonOtherDigest:
+		c.only(false, v1alpha1.ConditionDecisionRefused, "", "")
+	}
+	return true
 }
 
 // judgeUndo takes in that somebody wants the change taken back.

@@ -148,8 +148,8 @@ func (s *Remediations) make(ctx context.Context, status v1alpha1.RemediationStat
 		}
 	}
 	r, err := s.create(ctx, &status)
-	if err != nil {
-		return nil, err
+	if err != nil || r.Status.Phase != "" {
+		return r, err
 	}
 	whole := status.Changes
 	if documents || large(whole) {
@@ -204,8 +204,8 @@ func (s *Remediations) room(ctx context.Context, baseline string) error {
 	return nil
 }
 
-// create makes the object, without its status. Its name counts those of the same plan that were there before; the one that is
-// still open is the one that is wanted.
+// create makes the object, without its status. Its name counts those of the same plan that were there before; one that is still
+// open is the one that is wanted: a crash left it without a status, or the cache does not show it yet.
 func (s *Remediations) create(ctx context.Context, status *v1alpha1.RemediationStatus) (*v1alpha1.Remediation, error) {
 	for n := 0; ; n++ {
 		r := &v1alpha1.Remediation{ObjectMeta: metav1.ObjectMeta{
@@ -225,7 +225,7 @@ func (s *Remediations) create(ctx context.Context, status *v1alpha1.RemediationS
 		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(r), there); err != nil {
 			return nil, fmt.Errorf("reading remediation %s: %w", r.Name, err)
 		}
-		if there.Status.Phase == "" && there.Labels[v1alpha1.LabelPlan] == status.PlanDigest {
+		if there.Labels[v1alpha1.LabelPlan] == status.PlanDigest && there.Status.Phase.Open() && !expired(there, s.Clock()) {
 			return there, nil
 		}
 	}

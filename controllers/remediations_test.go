@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -184,6 +185,39 @@ func TestWhatWasUndoneIsNotMadeAgainWithoutAnApproval(t *testing.T) {
 		[]string{"EnableEbsEncryptionByDefault eu-west-1", "EnableEbsEncryptionByDefault eu-west-1"}, c.writes())
 }
 
+func TestAnUndoThatIsRefusedIsSaidOnce(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), encryptionBaseline(v1alpha1.ModeEnforce), anAccount(member))
+	c.off[member+" "+ireland] = true
+	c.pass(member)
+	all, _ := c.remediationsOf(member)
+	change(c, "organization", &v1alpha1.EncryptionBaseline{}, func(b *v1alpha1.EncryptionBaseline) { b.Spec.Mode = v1alpha1.ModeAudit })
+	c.off[member+" "+ireland] = true // somebody else was there
+	c.decide(all[0].Name, undo)
+	c.pass(member)
+	refused := reload(c, all[0].Name, &v1alpha1.Remediation{})
+	if r := findCondition(refused.Status.Conditions, v1alpha1.ConditionDecisionRefused); r == nil || r.Reason != v1alpha1.ReasonChangedSince {
+		t.Fatalf("conditions are %+v", refused.Status.Conditions)
+	}
+	for range 3 {
+		c.later(time.Minute)
+		c.judge(all[0].Name)
+		c.pass(member)
+	}
+	same(t, "nothing is written any more", refused.ResourceVersion, reload(c, all[0].Name, &v1alpha1.Remediation{}).ResourceVersion)
+}
+
+func TestAnAccountWithoutAnEnforceRoleHasNoRecordsOfChangesThatCannotBeMade(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), encryptionBaseline(v1alpha1.ModeEnforce), anAccount(member))
+	c.off[member+" "+ireland] = true
+	c.aws.DenyRole(roleIn(member, "Enforce"), &smithy.GenericAPIError{Code: "AccessDenied", Message: "not authorized to perform: sts:AssumeRole"})
+	c.pass(member)
+	same(t, "reason", v1alpha1.RowRoleMissing, c.account(member).Status.Drift[0].Reason)
+	all, _ := c.remediationsOf(member)
+	same(t, "records", 0, len(all))
+}
+
 func TestARejectedPlanIsNotProposedAgainUntilItsRemediationIsGone(t *testing.T) {
 	c, r := proposed(t)
 	c.decide(r.Name, reject)
@@ -280,7 +314,10 @@ func TestStatesThatAreLargeOrDocumentsLieInASecret(t *testing.T) {
 		"documents": {[]v1alpha1.RemediationChange{small}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			made, err := c.records.make(t.Context(), proposal(member, tc.changes...), tc.documents)
+			status := proposal(member, tc.changes...)
+			status.Control = name // a plan of its own
+			status.PlanDigest = planDigest(&status)
+			made, err := c.records.make(t.Context(), status, tc.documents)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -126,9 +126,15 @@ func (r *run) makeChange(ctx context.Context, res *Result, j *Judged) {
 		*j = j.because(v1alpha1.RowCapReached, "the pass ended before this change; made in the next")
 		return
 	}
-	err := r.write(ctx, res.Task, res.Task.change(r.Account, j.Drift), func(ctx context.Context, t *control.Target) error {
-		return res.Control.Remediate(ctx, t, j.Drift)
-	})
+	opened, err := r.hands[j], error(nil)
+	if opened == nil {
+		opened, err = r.reach(ctx, res.Task)
+	}
+	if err == nil {
+		err = r.write(ctx, opened, res.Task.change(r.Account, j.Drift), func(ctx context.Context, t *control.Target) error {
+			return res.Control.Remediate(ctx, t, j.Drift)
+		})
+	}
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		*j = j.because(refused.reason, refused.message)
@@ -147,29 +153,41 @@ type refusedError struct{ reason, message string }
 
 func (e *refusedError) Error() string { return e.message }
 
-// write has one change of the task's control written by do, and tells of it before and after. It is not begun, and the error
-// is a refusedError, where somebody has stopped all writes meanwhile or the enforce role cannot be assumed.
-func (r *run) write(ctx context.Context, t *Task, c Change, do func(context.Context, *control.Target) error) error {
+// hand is the account entered with its enforce role for one change of a task's control.
+type hand struct {
+	Writer
+	task *Task
+	turn *turn
+}
+
+// reach enters the account for one change. The error is a refusedError where the enforce role cannot be assumed.
+func (r *run) reach(ctx context.Context, t *Task) (*hand, error) {
+	b, turn := t.Control, &turn{locks: &r.admins, region: t.Region}
+	writer := r.Reader.Writer(cloud.Change{Control: b.ID, Actions: slices.Concat(b.Reads, b.Writes, b.Grants), Entered: turn.enter})
+	if err := writer.Reach(ctx); err != nil {
+		reason, message := control.Explain(err)
+		return nil, &refusedError{v1alpha1.RowRoleMissing, "the enforce role cannot be assumed (" + reason + "): " + message}
+	}
+	return &hand{writer, t, turn}, nil
+}
+
+// write has one change written by do, and tells of it before and after. It is not begun, and the error is a refusedError, where
+// somebody has stopped all writes meanwhile.
+func (r *run) write(ctx context.Context, h *hand, c Change, do func(context.Context, *control.Target) error) error {
+	t := h.task
 	if r.Halted != nil {
 		if h := r.Halted(t.Baseline); h.Reason != "" {
 			return &refusedError{h.Reason, h.Message}
 		}
 	}
-	b := t.Control
-	turn := &turn{locks: &r.admins, region: t.Region}
-	defer turn.end()
-	writer := r.Reader.Writer(cloud.Change{Control: b.ID, Actions: slices.Concat(b.Reads, b.Writes, b.Grants), Entered: turn.enter})
-	if err := writer.Reach(ctx); err != nil {
-		reason, message := control.Explain(err)
-		return &refusedError{v1alpha1.RowRoleMissing, "the enforce role cannot be assumed (" + reason + "): " + message}
-	}
+	defer h.turn.end()
 	if r.administers() {
-		turn.enter(r.Account)
+		h.turn.enter(r.Account)
 	}
 	r.recorder.Changing(ctx, c)
-	err := r.writeInTime(ctx, t, writer, do)
+	err := r.writeInTime(ctx, t, h, do)
 	r.recorder.Changed(ctx, c, err)
-	r.shared.Forget(domainOf(b.ID), oneRegion(t.Region))
+	r.shared.Forget(domainOf(t.Control.ID), oneRegion(t.Region))
 	return err
 }
 

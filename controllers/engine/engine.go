@@ -189,7 +189,9 @@ type run struct {
 	// slow to observe would never be put right.
 	writing time.Time
 	// late is true once a check has waited in vain for an answer that accounts share: the others then take what is there.
-	late    atomic.Bool
+	late atomic.Bool
+	// hands are those that were opened to see whether anything can be written at all, by the change that uses them.
+	hands   map[*Judged]*hand
 	log     logr.Logger
 	results []Result
 }

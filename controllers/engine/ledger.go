@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -133,11 +134,24 @@ func (r *run) onRecord(ctx context.Context, all []change) []change {
 		return all
 	}
 	order, by := plans(all)
+	r.hands = map[*Judged]*hand{}
 	for _, g := range order {
-		if err := r.Ledger.Begin(ctx, planOf(g, by[g])); err != nil {
-			for _, c := range by[g] {
-				*c.finding = c.finding.because(v1alpha1.RowNotRecorded, "not written, because it could not be put on record before: "+control.Bounded(err.Error(), 256))
-			}
+		first := by[g][0]
+		// Where the role cannot be assumed, nothing will be written, and there is nothing to be put on record.
+		opened, err := r.reach(ctx, first.result.Task)
+		reason, message := v1alpha1.RowNotRecorded, ""
+		var refused *refusedError
+		if errors.As(err, &refused) {
+			reason, message = refused.reason, refused.message
+		} else if err = r.Ledger.Begin(ctx, planOf(g, by[g])); err != nil {
+			message = "not written, because it could not be put on record before: " + control.Bounded(err.Error(), 256)
+		}
+		if err == nil {
+			r.hands[first.finding] = opened
+			continue
+		}
+		for _, c := range by[g] {
+			*c.finding = c.finding.because(reason, message)
 		}
 	}
 	return slices.DeleteFunc(all, func(c change) bool { return !c.finding.due })

@@ -16,7 +16,11 @@ func (e *Engine) Undo(ctx context.Context, p Pass, t *Task, d control.Drift) err
 		return errors.New(t.Control.ID + " cannot undo its changes")
 	}
 	r := &run{Engine: e, Pass: p, began: e.clock(), log: logr.FromContextOrDiscard(ctx)}
-	return r.write(ctx, t, t.change(r.Account, d), func(ctx context.Context, target *control.Target) error {
+	opened, err := r.reach(ctx, t)
+	if err != nil {
+		return err
+	}
+	return r.write(ctx, opened, t.change(r.Account, d), func(ctx context.Context, target *control.Target) error {
 		return t.Control.Undo(ctx, target, d)
 	})
 }
