@@ -165,9 +165,8 @@ func (w world) withdrawn(r *row, id checkID) func(control.Drift) string {
 		return nil
 	}
 	return func(d control.Drift) string {
-		after := digestOf(d.After)
 		changes := func(c v1alpha1.RemediationChange) bool {
-			return c.Region == id.Region && c.Resource == d.Resource && c.AfterDigest == after
+			return c.Region == id.Region && c.Resource == d.Resource && sharesField(c, d.Fields)
 		}
 		for _, r := range of {
 			if slices.ContainsFunc(r.Status.Changes, changes) && !w.approvedAfter(r) {

@@ -202,7 +202,7 @@ type sum struct {
 	// records are the Remediations of all baselines, and refused says why entries of spec.approvals do not count.
 	records []v1alpha1.Remediation
 	refused []string
-	// members are the selected accounts that can be entered.
+	// members are the selected accounts.
 	members []enrolled
 	// awaiting counts, by control, the accounts in which something waits for an approval.
 	awaiting map[string]int32
@@ -256,14 +256,15 @@ func (s *sum) add(a *v1alpha1.AWSAccount) {
 	if !staleRow(spec, row, s.now).IsZero() {
 		s.stale++
 	}
-	if a.Status.State == v1alpha1.AccountUnreachable {
+	away := a.Status.State == v1alpha1.AccountUnreachable
+	s.members = append(s.members, enrolled{account: a, row: row, busy: s.busy(a), away: away})
+	if away {
 		// It is not about to be looked at; waiting for it would make the baseline reconcile for ever.
 		s.unreachable++
 		s.unknown++
 		s.checks.Add(row.Checks.Unlooked())
 		return
 	}
-	s.members = append(s.members, enrolled{account: a, row: row, busy: s.busy(a)})
 	s.answered = s.answered && row.HandledReconcileAt == s.token
 	if row.Revision != s.revision {
 		s.pending++
@@ -275,7 +276,7 @@ func (s *sum) add(a *v1alpha1.AWSAccount) {
 	s.addControls(a)
 }
 
-// busy says whether something of the baseline is left to change in the account that needs no approval.
+// busy says whether something of the baseline is left to change in the account.
 func (s *sum) busy(a *v1alpha1.AWSAccount) bool {
 	return slices.ContainsFunc(a.Status.Controls, func(e v1alpha1.AccountControl) bool {
 		return e.Baseline == s.key() && slices.Contains(underWay, e.Reason)

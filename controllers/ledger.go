@@ -55,6 +55,50 @@ func (*ledger) all(p engine.Plan, r engine.Ruling) []engine.Ruling {
 }
 
 func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
+	refusals := l.refusals(p)
+	rest := p
+	rest.Changes = nil
+	for i, c := range p.Changes {
+		if refusals[i].Message == "" {
+			rest.Changes = append(rest.Changes, c)
+		}
+	}
+	if len(rest.Changes) == 0 {
+		return refusals, nil
+	}
+	rulings, err := l.proposeRest(ctx, rest)
+	if err != nil {
+		return nil, err
+	}
+	for i := range refusals {
+		if refusals[i].Message == "" {
+			refusals[i], rulings = rulings[0], rulings[1:]
+		}
+	}
+	return refusals, nil
+}
+
+// refusals say of which changes of a plan somebody has rejected as they are, in their order; the others are zero.
+func (l *ledger) refusals(p engine.Plan) []engine.Ruling {
+	all := make([]engine.Ruling, len(p.Changes))
+	status := l.statusOf(p.Baseline, p.Control, nil)
+	for _, r := range l.records {
+		s := &r.Status
+		if s.Phase != v1alpha1.RemediationRejected || s.Decided == nil || s.Control != status.Control || s.BaselineUID != status.BaselineUID || s.Revision != status.Revision {
+			continue
+		}
+		for i, c := range changesOf(p) {
+			if slices.ContainsFunc(s.Changes, func(in v1alpha1.RemediationChange) bool { return isOf(in, c) }) {
+				all[i] = engine.Ruling{Rejected: true, Record: r.Name, Message: fmt.Sprintf(
+					"rejected by %s: %s; delete that Remediation to have it proposed again", s.Decided.By, s.Decided.Reason)}
+			}
+		}
+	}
+	return all
+}
+
+// proposeRest proposes what nobody has rejected.
+func (l *ledger) proposeRest(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
 	if begun := l.find(p, isBegun); begun != nil {
 		return l.goOn(begun, p), nil
 	}
@@ -74,11 +118,7 @@ func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, e
 			return nil, err
 		}
 	}
-	if refused := l.rejected(status.PlanDigest); refused != nil {
-		d := refused.Status.Decided
-		return l.all(p, engine.Ruling{Message: fmt.Sprintf("rejected by %s (%s): %s; delete that Remediation to have it proposed again", d.By, refused.Name, d.Reason)}), nil
-	}
-	made, err := l.make(ctx, status, p.Control.Documents)
+	made, err := l.make(ctx, status, p.Control.Documents, l.count(status.PlanDigest))
 	if errors.Is(err, errFull) {
 		return l.all(p, engine.Ruling{Message: fmt.Sprintf(
 			"not proposed yet: %d proposals may be open for a baseline and %d in all; approve or reject some", MaxOpenPerBaseline, MaxOpen)}), nil
@@ -111,21 +151,31 @@ func expired(r *v1alpha1.Remediation, now time.Time) bool {
 // find is the account's Remediation of the plan's control and baseline of which is holds, unless it has expired.
 func (l *ledger) find(p engine.Plan, is func(*v1alpha1.Remediation) bool) *v1alpha1.Remediation {
 	for _, r := range l.records {
-		if r.Status.Control == p.Control.ID && r.Status.Baseline == p.Baseline && is(r) && !expired(r, l.now) {
+		if r.Status.Control == p.Control.ID && r.Status.Baseline == p.Baseline && is(r) && !expired(r, l.now) && (isWaiting(r) || l.fits(r)) {
 			return r
 		}
 	}
 	return nil
 }
 
-// rejected is the Remediation of the same plan that somebody rejected.
-func (l *ledger) rejected(planDigest string) *v1alpha1.Remediation {
+// count is how many Remediations of a plan have ended, as far as the cache knows.
+func (l *ledger) count(planDigest string) (n int) {
 	for _, r := range l.records {
-		if r.Status.Phase == v1alpha1.RemediationRejected && r.Status.PlanDigest == planDigest && r.Status.Decided != nil {
-			return r
+		if r.Status.PlanDigest == planDigest && !r.Status.Phase.Open() {
+			n++
 		}
 	}
-	return nil
+	return n
+}
+
+// fits says whether a Remediation is of the baseline, the settings and the role of today.
+func (l *ledger) fits(r *v1alpha1.Remediation) bool {
+	for _, d := range l.baselines {
+		if d.key() == r.Status.Baseline {
+			return d.object.GetUID() == r.Status.BaselineUID && d.revision == r.Status.Revision && l.role == r.Status.Role
+		}
+	}
+	return false
 }
 
 // proposable are the changes of a proposal: those of the pass, and those of the open one whose resources the pass did not see.
@@ -293,67 +343,4 @@ func (l *ledger) supersede(ctx context.Context, r *v1alpha1.Remediation, why str
 		l.end(r, v1alpha1.RemediationSuperseded, why)
 		return true
 	})
-}
-
-// Begin puts on record what is about to be written: what was approved under its proposal, everything else under a Remediation
-// of its own.
-func (l *ledger) Begin(ctx context.Context, p engine.Plan) error {
-	if p.Approved {
-		return l.beginApproved(ctx, p)
-	}
-	for rest := changesOf(p); len(rest) > 0; {
-		changes := fitting(rest)
-		rest = rest[len(changes):]
-		if err := l.beginOwn(ctx, p, changes); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
-	r := l.find(p, func(r *v1alpha1.Remediation) bool {
-		return isBegun(r) || r.Status.Phase == v1alpha1.RemediationApproved
-	})
-	if r == nil {
-		return errors.New("the Remediation that was approved is no longer there")
-	}
-	delete(l.held, r.Name) // what comes of it is to be seen after the pass
-	begun := false
-	err := l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
-		s := &now.Status
-		begun = s.Digest == r.Status.Digest && (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationApplying) && !expired(now, l.Clock())
-		if !begun || s.Phase == v1alpha1.RemediationApplying {
-			return false
-		}
-		l.begin(s)
-		return true
-	})
-	if err == nil && !begun {
-		err = fmt.Errorf("remediation %s is no longer approved", r.Name)
-	}
-	return err
-}
-
-func (l *ledger) begin(s *v1alpha1.RemediationStatus) {
-	s.Phase, s.Message = v1alpha1.RemediationApplying, "being made"
-	s.StartedAt = new(metav1.NewTime(l.Clock().UTC().Truncate(time.Second)))
-}
-
-// beginOwn makes the record of changes that nobody has to approve, unless the same is on record already: then this manager, or
-// the one before it, was interrupted.
-func (l *ledger) beginOwn(ctx context.Context, p engine.Plan, changes []v1alpha1.RemediationChange) error {
-	status := l.statusOf(p.Baseline, p.Control, changes)
-	for _, r := range l.records {
-		if r.Status.Phase == v1alpha1.RemediationApplying && r.Status.PlanDigest == status.PlanDigest {
-			return nil
-		}
-	}
-	l.begin(&status)
-	status.Decided = &v1alpha1.Decided{By: byPlumbline, At: *status.StartedAt, Reason: "no approval is needed for it"}
-	made, err := l.make(ctx, status, p.Control.Documents)
-	if err == nil {
-		l.records = append(l.records, made)
-	}
-	return err
 }

@@ -25,6 +25,8 @@ const (
 	// finishedKept and maxFinished bound the finished Remediations that are kept.
 	finishedKept = 30 * 24 * time.Hour
 	maxFinished  = 2000
+	// unsettledFor is how long after its expiry a Remediation may be Applying: its account cannot be looked at.
+	unsettledFor = 24 * time.Hour
 	// keptAgain is how often it is looked whether a Remediation that was kept for longer can go.
 	keptAgain = time.Hour
 	// unfinishedFor is how long a Remediation may be without a status before it is taken for one that a crash left behind.
@@ -49,11 +51,11 @@ func (r *RemediationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	now := r.Clock()
-	needed, err := r.restoring(ctx)
+	needed, alive, err := r.baselines(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if r.old(rem, now) && !needed[rem.Status.BaselineUID] {
+	if r.old(rem, now, alive) && !needed[rem.Status.BaselineUID] {
 		return ctrl.Result{}, client.IgnoreNotFound(r.Client.Delete(ctx, rem, client.Preconditions{UID: &rem.UID, ResourceVersion: &rem.ResourceVersion}))
 	}
 	if r.judge(rem.DeepCopy(), now) { // what is cached is short of what must be kept
@@ -65,18 +67,21 @@ func (r *RemediationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		return ctrl.Result{RequeueAfter: max(r.keptUntil(rem).Sub(now), keptAgain) + time.Second}, r.dropOldest(ctx, needed)
 	}
 	wait := unfinishedFor
-	if rem.Status.Expires != nil {
-		wait = max(rem.Status.Expires.Sub(now), 0)
+	if e := rem.Status.Expires; e != nil && now.Before(e.Time) {
+		wait = e.Sub(now)
+	} else if e != nil {
+		wait = keptAgain // begun, and nobody has looked since: what came of it is noted once somebody can
 	}
 	return ctrl.Result{RequeueAfter: wait + time.Second}, nil
 }
 
 // old says whether a Remediation is to be taken away.
-func (r *RemediationReconciler) old(rem *v1alpha1.Remediation, now time.Time) bool {
+func (r *RemediationReconciler) old(rem *v1alpha1.Remediation, now time.Time, alive map[types.UID]bool) bool {
 	if rem.Status.Phase == "" {
 		return now.Sub(rem.CreationTimestamp.Time) > unfinishedFor
 	}
-	return !rem.Status.Phase.Open() && !now.Before(r.keptUntil(rem)) && rem.Status.Phase != v1alpha1.RemediationUndone
+	withdrawn := rem.Status.Phase == v1alpha1.RemediationUndone && alive[rem.Status.BaselineUID]
+	return !rem.Status.Phase.Open() && !now.Before(r.keptUntil(rem)) && !withdrawn
 }
 
 // keptUntil is until when a finished Remediation is kept. What was undone is kept for longer: it keeps Plumbline from making the
@@ -88,29 +93,30 @@ func (*RemediationReconciler) keptUntil(rem *v1alpha1.Remediation) time.Time {
 	return rem.Status.FinishedAt.Add(finishedKept)
 }
 
-// restoring are the baselines that put back what they changed when they are deleted: their Remediations are needed for that, however
-// old they are and however many.
-func (r *RemediationReconciler) restoring(ctx context.Context) (map[types.UID]bool, error) {
-	needed := map[types.UID]bool{}
+// baselines are those that are there, and among them those that put back what they changed when they are deleted: their Remediations
+// are needed for that, however old they are and however many.
+func (r *RemediationReconciler) baselines(ctx context.Context) (needed, alive map[types.UID]bool, err error) {
+	needed, alive = map[types.UID]bool{}, map[types.UID]bool{}
 	for _, k := range r.Kinds {
 		list, ok := k.NewList().(client.ObjectList)
 		if !ok {
-			return nil, fmt.Errorf("%s has no list", k.Name)
+			return nil, nil, fmt.Errorf("%s has no list", k.Name)
 		}
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing %ss: %w", k.Name, err)
+			return nil, nil, fmt.Errorf("listing %ss: %w", k.Name, err)
 		}
 		objects, err := extract(list)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, o := range objects {
+			alive[o.GetUID()] = true
 			if spec, _ := o.Common(); spec.DeletionPolicy == v1alpha1.DeletionRestore {
 				needed[o.GetUID()] = true
 			}
 		}
 	}
-	return needed, nil
+	return needed, alive, nil
 }
 
 // dropOldest takes the oldest finished Remediations away where there are too many.
@@ -138,8 +144,10 @@ func (r *RemediationReconciler) dropOldest(ctx context.Context, needed map[types
 func (r *RemediationReconciler) judge(rem *v1alpha1.Remediation, now time.Time) bool {
 	before := rem.Status.DeepCopy()
 	c := conditions{&rem.Status.Conditions, rem.Generation, now}
+	if rem.Status.Phase == v1alpha1.RemediationApplying && expired(rem, now.Add(-unsettledFor)) {
+		r.giveUp(rem)
+	}
 	switch {
-	case rem.Status.Phase == "":
 	case isWaiting(rem) && expired(rem, now):
 		r.end(rem, v1alpha1.RemediationExpired, "nobody approved it in time; proposed anew if it still departs")
 	case rem.Spec.Rejected != nil && isWaiting(rem):
@@ -155,6 +163,16 @@ func (r *RemediationReconciler) judge(rem *v1alpha1.Remediation, now time.Time) 
 	}
 	r.judgeUndo(rem, c)
 	return !equality.Semantic.DeepEqual(before, &rem.Status)
+}
+
+// giveUp ends a Remediation of which nobody could tell what came of it.
+func (r *RemediationReconciler) giveUp(rem *v1alpha1.Remediation) {
+	for i := range rem.Status.Changes {
+		if c := &rem.Status.Changes[i]; c.Outcome == "" {
+			c.Outcome, c.Message = v1alpha1.ChangeUnverified, "nobody could look whether it was made"
+		}
+	}
+	r.end(rem, v1alpha1.RemediationFailed, "nobody could tell in time what came of it; see status.changes")
 }
 
 func decided(d *v1alpha1.Decision, now time.Time) *v1alpha1.Decided {

@@ -73,7 +73,8 @@ func SlimRemediation(o any) (any, error) {
 		return o, nil
 	}
 	r.ManagedFields = nil
-	if !r.Status.Phase.Open() && r.Status.Phase != v1alpha1.RemediationUndone && findCondition(r.Status.Conditions, v1alpha1.ConditionUndoing) == nil {
+	decided := r.Status.Phase == v1alpha1.RemediationUndone || r.Status.Phase == v1alpha1.RemediationRejected
+	if !r.Status.Phase.Open() && !decided && findCondition(r.Status.Conditions, v1alpha1.ConditionUndoing) == nil {
 		r.Status.Changes = nil
 	}
 	for i := range r.Status.Changes {
@@ -120,7 +121,11 @@ func (s *Remediations) read(ctx context.Context, name string) (*v1alpha1.Remedia
 		return nil, fmt.Errorf("reading the states before and after of remediation %s: Secret %s does not hold them", name, r.Status.Secret)
 	}
 	for i := range r.Status.Changes {
-		r.Status.Changes[i].Before, r.Status.Changes[i].After = states[i].Before, states[i].After
+		c := &r.Status.Changes[i]
+		c.Before, c.After = states[i].Before, states[i].After
+		if digestOf([]byte(c.Before)) != c.BeforeDigest || digestOf([]byte(c.After)) != c.AfterDigest {
+			return nil, fmt.Errorf("reading the states before and after of remediation %s: Secret %s holds others than were put there; nothing is written from it", name, r.Status.Secret)
+		}
 	}
 	return r, nil
 }
@@ -136,9 +141,9 @@ type state struct {
 // errFull says that no more may be proposed.
 var errFull = errors.New("too many proposals are open")
 
-// make makes a Remediation with its status, or takes the one over that a crash left behind. A proposal for which there is no
-// room is errFull.
-func (s *Remediations) make(ctx context.Context, status v1alpha1.RemediationStatus, documents bool) (*v1alpha1.Remediation, error) {
+// make makes a Remediation with its status, or takes the one over that a crash left behind. from is how many of the same plan there
+// are known to be. A proposal for which there is no room is errFull.
+func (s *Remediations) make(ctx context.Context, status v1alpha1.RemediationStatus, documents bool, from int) (*v1alpha1.Remediation, error) {
 	proposal := status.Phase == v1alpha1.RemediationProposed
 	if proposal {
 		s.mu.Lock()
@@ -147,7 +152,7 @@ func (s *Remediations) make(ctx context.Context, status v1alpha1.RemediationStat
 			return nil, err
 		}
 	}
-	r, err := s.create(ctx, &status)
+	r, err := s.create(ctx, &status, from)
 	if err != nil || r.Status.Phase != "" {
 		return r, err
 	}
@@ -206,8 +211,8 @@ func (s *Remediations) room(ctx context.Context, baseline string) error {
 
 // create makes the object, without its status. Its name counts those of the same plan that were there before; one that is still
 // open is the one that is wanted: a crash left it without a status, or the cache does not show it yet.
-func (s *Remediations) create(ctx context.Context, status *v1alpha1.RemediationStatus) (*v1alpha1.Remediation, error) {
-	for n := 0; ; n++ {
+func (s *Remediations) create(ctx context.Context, status *v1alpha1.RemediationStatus, from int) (*v1alpha1.Remediation, error) {
+	for n := from; ; n++ {
 		r := &v1alpha1.Remediation{ObjectMeta: metav1.ObjectMeta{
 			Name: fmt.Sprintf("%s-%s-%.8s-%d", status.Account, status.Control, status.PlanDigest, n),
 			Labels: map[string]string{

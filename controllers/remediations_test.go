@@ -225,7 +225,7 @@ func TestARejectedPlanIsNotProposedAgainUntilItsRemediationIsGone(t *testing.T) 
 	c.pass(member)
 	_, phases := c.remediationsOf(member)
 	same(t, "phases", "Rejected", phases)
-	if got := c.account(member).Status.Drift[0].Message; !strings.Contains(got, "rejected by alice ("+r.Name+"): agreed") {
+	if got := c.account(member).Status.Drift[0].Message; !strings.Contains(got, "rejected by alice: agreed; delete that Remediation") {
 		t.Errorf("the row says %q", got)
 	}
 	if err := c.Delete(c.ctx, &r); err != nil {
@@ -250,35 +250,37 @@ func proposal(account string, changes ...v1alpha1.RemediationChange) v1alpha1.Re
 func TestProposalsAreBounded(t *testing.T) {
 	c := newCluster(t)
 	for i := range MaxOpenPerBaseline {
-		if _, err := c.records.make(t.Context(), proposal(fmt.Sprintf("%012d", i)), false); err != nil {
+		if _, err := c.records.make(t.Context(), proposal(fmt.Sprintf("%012d", i)), false, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err := c.records.make(t.Context(), proposal(member), false)
+	_, err := c.records.make(t.Context(), proposal(member), false, 0)
 	if !errors.Is(err, errFull) {
 		t.Errorf("one more than may be open: %v", err)
 	}
 	other := proposal(member)
 	other.Baseline = "S3Baseline/organization"
-	if _, err := c.records.make(t.Context(), other, false); err != nil {
+	if _, err := c.records.make(t.Context(), other, false, 0); err != nil {
 		t.Errorf("of another baseline: %v", err)
 	}
 	all, _ := c.remediationsOf("000000000007")
 	c.decide(all[0].Name, reject)
-	if _, err := c.records.make(t.Context(), proposal(member), false); err != nil {
+	if _, err := c.records.make(t.Context(), proposal(member), false, 0); err != nil {
 		t.Errorf("once there is room: %v", err)
 	}
 }
 
 func TestFinishedRemediationsGoInTime(t *testing.T) {
 	c := newCluster(t)
+	c.create(encryptionBaseline(v1alpha1.ModeAudit))
+	alive := reload(c, "organization", &v1alpha1.EncryptionBaseline{}).UID
 	at := func(account string, phase v1alpha1.RemediationPhase, ago time.Duration) {
 		s := proposal(account)
-		s.Phase, s.FinishedAt = phase, new(metav1.NewTime(c.clock().Add(-ago)))
+		s.Phase, s.FinishedAt, s.BaselineUID = phase, new(metav1.NewTime(c.clock().Add(-ago))), alive
 		if phase == "" {
 			s.FinishedAt = nil
 		}
-		if _, err := c.records.make(t.Context(), s, false); err != nil {
+		if _, err := c.records.make(t.Context(), s, false, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -305,6 +307,9 @@ func TestStatesThatAreLargeOrDocumentsLieInASecret(t *testing.T) {
 	c := newCluster(t)
 	small := v1alpha1.RemediationChange{Region: ireland, Resource: "arn:aws:s3:::small", Before: `{"a":1}`, After: `{"a":2}`}
 	big := v1alpha1.RemediationChange{Region: ireland, Resource: "arn:aws:s3:::big", Before: `"` + strings.Repeat("x", maxInline) + `"`, After: `{}`}
+	for _, change := range []*v1alpha1.RemediationChange{&small, &big} {
+		change.BeforeDigest, change.AfterDigest = digestOf([]byte(change.Before)), digestOf([]byte(change.After))
+	}
 	for name, tc := range map[string]struct {
 		changes   []v1alpha1.RemediationChange
 		documents bool
@@ -317,7 +322,7 @@ func TestStatesThatAreLargeOrDocumentsLieInASecret(t *testing.T) {
 			status := proposal(member, tc.changes...)
 			status.Control = name // a plan of its own
 			status.PlanDigest = planDigest(&status)
-			made, err := c.records.make(t.Context(), status, tc.documents)
+			made, err := c.records.make(t.Context(), status, tc.documents, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -337,6 +342,18 @@ func TestStatesThatAreLargeOrDocumentsLieInASecret(t *testing.T) {
 				t.Fatal(err)
 			}
 			same(t, "the Secret goes with the Remediation", stored.UID, secret.OwnerReferences[0].UID)
+			if err := c.Delete(t.Context(), secret); err != nil {
+				t.Fatal(err)
+			}
+			forged := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: secret.Name}, Data: map[string][]byte{
+				statesKey: []byte(strings.ReplaceAll(string(secret.Data[statesKey]), "a", "b")),
+			}}
+			if err := c.Create(t.Context(), forged); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.records.read(t.Context(), made.Name); err == nil || !strings.Contains(err.Error(), "others than were put there") {
+				t.Errorf("states that somebody else put there: %v", err)
+			}
 		})
 	}
 }
@@ -345,7 +362,7 @@ func TestABatchIsFinishedAlsoAfterAnInterruption(t *testing.T) {
 	c := newCluster(t)
 	var members []*v1alpha1.Remediation
 	for i := range 3 {
-		r, err := c.records.make(t.Context(), proposal(fmt.Sprintf("%012d", i)), false)
+		r, err := c.records.make(t.Context(), proposal(fmt.Sprintf("%012d", i)), false, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -375,7 +392,7 @@ func TestABatchIsFinishedAlsoAfterAnInterruption(t *testing.T) {
 		same(t, "phase", v1alpha1.RemediationApproved, reload(c, r.Name, &v1alpha1.Remediation{}).Status.Phase)
 	}
 	// What is proposed later was not seen by whoever approved.
-	late, err := c.records.make(t.Context(), proposal(member), false)
+	late, err := c.records.make(t.Context(), proposal(member), false, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -92,7 +94,7 @@ func (r *BaselineReconciler) restore(ctx context.Context, b control.Baseline, re
 		}
 	}
 	// Those that are equally old were made in one pass, in the order of their controls.
-	slices.SortFunc(left, func(a, b *v1alpha1.Remediation) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	slices.SortFunc(left, newestFirst)
 	asked := map[string]bool{}
 	for _, rem := range left {
 		if id := rem.Status.Account; !asked[id] {
@@ -106,10 +108,11 @@ func (r *BaselineReconciler) restore(ctx context.Context, b control.Baseline, re
 // restorable says whether a Remediation has made something that is still to be put back, or is about to.
 func restorable(rem *v1alpha1.Remediation) bool {
 	refused := findCondition(rem.Status.Conditions, v1alpha1.ConditionDecisionRefused)
-	given := refused != nil && (refused.Reason == v1alpha1.ReasonChangedSince || refused.Reason == v1alpha1.ReasonAccountGone)
+	given := refused != nil && slices.Contains(
+		[]string{v1alpha1.ReasonChangedSince, v1alpha1.ReasonAccountGone, v1alpha1.ReasonNotDecidable, v1alpha1.ReasonIrreversible}, refused.Reason)
 	switch rem.Status.Phase {
 	case v1alpha1.RemediationApplying:
-		return true
+		return !given
 	case v1alpha1.RemediationApplied, v1alpha1.RemediationFailed:
 		return rem.Status.Reversible && !given
 	}
@@ -125,11 +128,13 @@ func (r *BaselineReconciler) takeBack(ctx context.Context, rem *v1alpha1.Remedia
 	return r.Remediations.update(ctx, rem.Name, func(now *v1alpha1.Remediation) bool {
 		c := conditions{&now.Status.Conditions, now.Generation, r.Clock()}
 		switch {
-		case !restorable(now) || now.Status.Phase == v1alpha1.RemediationApplying:
+		case !restorable(now):
 			return false
-		case gone != "":
+		case gone != "" || r.keptOut(now):
 			c.only(false, v1alpha1.ConditionUndoing, "", "")
-			c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonAccountGone, "nothing was put back: "+gone)
+			c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonAccountGone, "nothing was put back: "+cmp.Or(gone, "the enforce role could not be assumed for an hour"))
+		case now.Status.Phase == v1alpha1.RemediationApplying:
+			return false
 		case isUndoing(now):
 			return false
 		case !slices.ContainsFunc(now.Status.Changes, undoable):
@@ -139,6 +144,15 @@ func (r *BaselineReconciler) takeBack(ctx context.Context, rem *v1alpha1.Remedia
 		}
 		return true
 	})
+}
+
+// keptOut says whether a Remediation is being taken back for an hour in vain, because the account has no enforce role.
+func (r *BaselineReconciler) keptOut(rem *v1alpha1.Remediation) bool {
+	undoing := findCondition(rem.Status.Conditions, v1alpha1.ConditionUndoing)
+	return undoing != nil && r.Clock().Sub(undoing.LastTransitionTime.Time) >= giveUpAfter &&
+		slices.ContainsFunc(rem.Status.Changes, func(c v1alpha1.RemediationChange) bool {
+			return c.Outcome == v1alpha1.ChangeUndoing && strings.HasPrefix(c.Message, v1alpha1.RowRoleMissing)
+		})
 }
 
 // gone says why nothing can be put back in an account; empty where it can.

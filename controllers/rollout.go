@@ -93,7 +93,7 @@ func (w world) rolloutHold(d declared) engine.Hold {
 	if all.count() == 0 {
 		return engine.Hold{}
 	}
-	if ro == nil || ro.Revision != d.revision || int(ro.Waves) != all.count() {
+	if ro == nil || ro.Revision != rolloutOf(d) || int(ro.Waves) != all.count() {
 		return engine.Hold{Reason: v1alpha1.RowRolloutWaiting, Message: "the rollout of these settings has not begun yet"}
 	}
 	all.first = ro.First
@@ -110,6 +110,13 @@ func (w world) rolloutHold(d declared) engine.Hold {
 }
 
 const howToResume = "to go on, annotate the baseline with " + v1alpha1.AnnotationResumeRollout + " and any new value"
+
+// rolloutOf identifies what is rolled out: the settings, to which accounts, in which waves. Another selection begins at the first wave
+// again: an account that is selected now was not watched before.
+func rolloutOf(d declared) string {
+	spec, _ := d.object.Common()
+	return d.revision + "-" + digestOf(encode([]any{spec.Accounts, wavesOf(spec, "", 0).named()}))[:8]
+}
 
 // capsOf are what a baseline's rollout bounds beside the manager's own limits.
 func capsOf(d declared) engine.Caps {
@@ -134,16 +141,16 @@ func capsOf(d declared) engine.Caps {
 type enrolled struct {
 	account *v1alpha1.AWSAccount
 	row     *v1alpha1.AccountBaseline
-	// busy is true while something is left to change in it that needs no approval.
-	busy bool
+	// busy is true while something is left to change in it; away is true while it cannot be entered, so that nobody knows.
+	busy, away bool
 }
 
-// underWay are the reasons of drift that is to be put right and waits for no approval. Also what somebody has stopped: a wave must
-// not pass for done because nothing was changed in it.
+// underWay are the reasons of drift that is still to be put right, what waits for an approval included: a wave must not pass for done
+// because nothing was changed in it. What somebody rejects, or excepts, holds no wave up.
 var underWay = []string{
 	v1alpha1.RowRolloutWaiting, v1alpha1.RowSettling, v1alpha1.RowCapReached, v1alpha1.RowNotRecorded, v1alpha1.RowRemediationFailed,
 	v1alpha1.RowContested, v1alpha1.RowWritesStopped, v1alpha1.RowPending, v1alpha1.RowWaiting, v1alpha1.RowRolloutPaused,
-	v1alpha1.RowRoleMissing, v1alpha1.RowWritesDisabled, v1alpha1.RowSuspended,
+	v1alpha1.RowRoleMissing, v1alpha1.RowWritesDisabled, v1alpha1.RowSuspended, v1alpha1.RowAwaitingApproval,
 }
 
 // rollout works out how far the settings are rolled out; nil where nothing is enforced, or nothing in waves.
@@ -153,14 +160,14 @@ func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	if !s.enforces(spec) || all.count() == 0 {
 		return nil
 	}
-	now := v1alpha1.RolloutStatus{Revision: s.revision, Waves: int32(all.count())}
+	now := v1alpha1.RolloutStatus{Revision: rolloutOf(s.declared), Waves: int32(all.count())}
 	before := status.Rollout
-	begins := before == nil || before.Revision != s.revision || before.Waves != now.Waves
+	begins := before == nil || before.Revision != now.Revision || before.Waves != now.Waves
 	if !begins {
 		now = *before.DeepCopy()
 	}
-	if len(all.named()) == 0 && !slices.ContainsFunc(s.members, func(m enrolled) bool { return m.account.Name == now.First }) {
-		now.First = firstOf(s.members)
+	if len(all.named()) == 0 && now.Wave == 0 && !slices.ContainsFunc(s.members, func(m enrolled) bool { return m.account.Name == now.First && s.mayBeFirst(m) }) {
+		now.First = s.first()
 	}
 	all.first = now.First
 	if now.Invalid = s.overlap(all); now.Invalid != "" {
@@ -171,14 +178,23 @@ func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	return &now
 }
 
-func firstOf(members []enrolled) string {
+// first is the account that is changed before all others: the first by id that can be changed; "" while there is none.
+func (s *sum) first() string {
 	first := ""
-	for _, m := range members {
-		if first == "" || m.account.Name < first {
+	for _, m := range s.members {
+		if s.mayBeFirst(m) && (first == "" || m.account.Name < first) {
 			first = m.account.Name
 		}
 	}
 	return first
+}
+
+// mayBeFirst says whether an account shows what new settings do: it can be entered, and is written to at all.
+func (s *sum) mayBeFirst(m enrolled) bool {
+	spec, _ := s.object.Common()
+	isManagement := m.account.Name == string(s.organization.ManagementAccount)
+	isNew := s.now.Before(joinedAt(m.account).Add(s.organization.EnforceAfter()))
+	return !m.away && !isNew && (!isManagement || named(spec.Accounts, m.account.Name))
 }
 
 // overlap names an account that two waves select.
@@ -243,28 +259,34 @@ func (s *sum) trouble(ro *v1alpha1.RolloutStatus, all waves) (failures, broken i
 // waveOver counts the wave's accounts, and says whether the next one may begin: nothing is left to change in this one, and it has
 // soaked.
 func (s *sum) waveOver(ro *v1alpha1.RolloutStatus, all waves) bool {
+	s.countWave(ro, all)
+	last := int(ro.Wave) == all.count()-1
+	switch {
+	case ro.Done < ro.Accounts:
+		ro.SoakUntil = nil
+		return false
+	case ro.Accounts == 0 && ro.Wave == 0:
+		return false // there is nobody yet to begin with
+	case ro.Accounts == 0 || last:
+		return true
+	case ro.SoakUntil == nil:
+		until := metav1.NewTime(s.now.Add(all.soakOf(int(ro.Wave))).UTC().Truncate(time.Second))
+		ro.SoakUntil = &until
+	}
+	return !s.now.Before(ro.SoakUntil.Time)
+}
+
+func (s *sum) countWave(ro *v1alpha1.RolloutStatus, all waves) {
 	ro.Accounts, ro.Done = 0, 0
 	for _, m := range s.members {
 		if wave, _ := all.of(m.account); wave != int(ro.Wave) {
 			continue
 		}
 		ro.Accounts++
-		if !m.busy && m.row.Revision == s.revision && m.row.Failed == 0 {
+		if !m.busy && !m.away && m.row.Revision == s.revision && m.row.Failed == 0 {
 			ro.Done++
 		}
 	}
-	last := int(ro.Wave) == all.count()-1
-	switch {
-	case ro.Done < ro.Accounts:
-		ro.SoakUntil = nil
-		return false
-	case ro.Accounts == 0 || last:
-		return ro.Accounts > 0 || s.selected > 0
-	case ro.SoakUntil == nil:
-		until := metav1.NewTime(s.now.Add(all.soakOf(int(ro.Wave))).UTC().Truncate(time.Second))
-		ro.SoakUntil = &until
-	}
-	return !s.now.Before(ro.SoakUntil.Time)
 }
 
 func summaryOf(ro *v1alpha1.RolloutStatus, all waves) string {

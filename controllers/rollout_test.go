@@ -19,7 +19,9 @@ type fleet struct {
 	baseline *v1alpha1.EncryptionBaseline
 	accounts []*v1alpha1.AWSAccount
 	soak     time.Duration
-	now      time.Time
+	// after is how long new accounts are only observed.
+	after time.Duration
+	now   time.Time
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -61,7 +63,9 @@ func (f *fleet) says(i int, reason string) {
 
 // rollUp sums the accounts and returns how far the rollout is.
 func (f *fleet) rollUp() *v1alpha1.RolloutStatus {
-	s := newRollUps(organization(), []declared{f.kind()}, f.now)[0]
+	org := organization()
+	org.Spec.EnforceNewAccountsAfter = &metav1.Duration{Duration: f.after}
+	s := newRollUps(org, []declared{f.kind()}, f.now)[0]
 	for _, a := range f.accounts {
 		s.add(a)
 	}
@@ -123,7 +127,9 @@ func TestWavesFollowEachOther(t *testing.T) {
 	f.expect("it begins", "wwww..", "wave 1/3 (canary): 0 of 2 accounts done")
 	f.says(4, "")
 	f.says(5, v1alpha1.RowAwaitingApproval)
-	f.expect("what waits for an approval holds no wave up", "wwww..", "wave 1/3 (canary): 2 of 2 accounts done, soaks")
+	f.expect("what waits for an approval holds its wave up", "wwww..", "wave 1/3 (canary): 1 of 2 accounts done")
+	f.says(5, v1alpha1.RowRejected)
+	f.expect("what somebody rejected does not", "wwww..", "wave 1/3 (canary): 2 of 2 accounts done, soaks")
 	f.says(5, v1alpha1.RowSettling)
 	f.expect("what is changed again stops the soaking", "wwww..", "wave 1/3 (canary): 1 of 2 accounts done")
 	f.says(5, "")
@@ -194,4 +200,32 @@ func TestCapsOfABaseline(t *testing.T) {
 	f.baseline.Status.Accounts = 10
 	f.baseline.Spec.Rollout = &v1alpha1.Rollout{MaxAccounts: "1%"}
 	same(t, "one at least", engine.Caps{Accounts: 1}, capsOf(f.kind()))
+}
+
+func TestARolloutDoesNotBeginWithAnAccountThatShowsNothing(t *testing.T) {
+	f := newFleet(t)
+	for i, a := range f.accounts {
+		a.Status.State = v1alpha1.AccountUnreachable
+		f.accounts[i] = a
+	}
+	f.expect("no account can be entered", "wwwwww", "wave 1/2 (first account): 0 of 0 accounts done")
+	for i := range f.accounts {
+		f.accounts[i].Status.State = ""
+	}
+	f.accounts[0].Status.State = v1alpha1.AccountUnreachable
+	f.accounts[1].Annotations = map[string]string{v1alpha1.AnnotationJoinedAt: f.now.Format(time.RFC3339)}
+	f.after = 24 * time.Hour
+	f.expect("one cannot be entered, and one is new", "ww.www", "wave 1/2 (first account): 0 of 1 accounts done")
+}
+
+func TestAWiderSelectionBeginsAtTheFirstWave(t *testing.T) {
+	f := newFleet(t)
+	f.baseline.Spec.Accounts = &v1alpha1.AccountSelector{Include: []v1alpha1.AccountID{"111111111113"}}
+	f.says(3, "")
+	f.expect("one account", "wwwwww"[:3]+"."+"ww", "wave 1/2 (first account): 1 of 1 accounts done, soaks")
+	f.now = noon.Add(time.Hour)
+	f.expect("it is done", "......", "done")
+	f.baseline.Spec.Accounts = &v1alpha1.AccountSelector{All: true}
+	same(t, "all are selected, before the roll-up has said anything", "wwwwww", f.held())
+	f.expect("one goes first again", ".wwwww", "wave 1/2 (first account): 0 of 1 accounts done")
 }

@@ -132,7 +132,7 @@ type fakeSection struct{ v1alpha1.ControlSpec }
 func (s *scene) control(id string, scope control.Scope, section *v1alpha1.ControlSpec, perResource bool) control.Bound {
 	c := control.Control[fakeSection]{
 		Meta: control.Meta{
-			ID: id, Scope: scope, PerResource: perResource, Risk: control.Safe, Severity: v1alpha1.SeverityHigh,
+			ID: id, Protects: true, Scope: scope, PerResource: perResource, Risk: control.Safe, Severity: v1alpha1.SeverityHigh,
 			Title: "t", Doc: "d", Reads: []string{"ec2:DescribeVolumes"}, Writes: []string{"ec2:EnableEbsEncryptionByDefault"},
 			Events: []control.Event{{Source: "ec2", Name: id, Seen: control.SeenInRegion}, {Source: "ec2", Name: id, Seen: control.SeenInAdministrator}},
 		},

@@ -164,14 +164,25 @@ func (l *ledger) cameOf(r *v1alpha1.Remediation, c v1alpha1.RemediationChange, s
 	case what == gone:
 		return v1alpha1.ChangeApplied, ""
 	case what == undeclared:
-		return v1alpha1.ChangeLeft, "no longer asked for"
-	case j != nil && j.Failed:
+		return v1alpha1.ChangeUnverified, "no longer asked for, so nobody looks whether it was made"
+	case what == notSeen:
+		return "", ""
+	case j.Failed:
 		return v1alpha1.ChangeFailed, control.Bounded(j.Message, 512)
 	case what == otherwise:
 		return v1alpha1.ChangeLeft, "no longer as it was proposed"
-	case what == asRecorded && withdrawnBy(j) != "":
-		return v1alpha1.ChangeLeft, withdrawnBy(j)
-	case what == asRecorded && expired(r, l.now):
+	}
+	return l.stillDeparts(r, j)
+}
+
+// stillDeparts is what came of a change whose resource departs as it did: most often nothing yet.
+func (l *ledger) stillDeparts(r *v1alpha1.Remediation, j *engine.Judged) (v1alpha1.ChangeOutcome, string) {
+	switch why := withdrawnBy(j); {
+	case why != "":
+		return v1alpha1.ChangeUnverified, why + "; AWS does not show that it was made"
+	case !l.fits(r):
+		return v1alpha1.ChangeUnverified, "the baseline, its settings or the role have changed since; AWS does not show that it was made"
+	case expired(r, l.now):
 		return v1alpha1.ChangeFailed, "not made before it expired: " + control.Bounded(j.Message, 256)
 	}
 	return "", ""
@@ -189,6 +200,8 @@ func (l *ledger) finish(r *v1alpha1.Remediation) {
 		return
 	case n[v1alpha1.ChangeFailed] > 0:
 		l.end(r, v1alpha1.RemediationFailed, fmt.Sprintf("%d of %d changes failed; see status.changes", n[v1alpha1.ChangeFailed], len(r.Status.Changes)))
+	case n[v1alpha1.ChangeUnverified] > 0:
+		l.end(r, v1alpha1.RemediationApplied, fmt.Sprintf("%d of %d changes may have been made, and nobody looks at them any more; see status.changes", n[v1alpha1.ChangeUnverified], len(r.Status.Changes)))
 	case n[v1alpha1.ChangeApplied] == 0:
 		l.end(r, v1alpha1.RemediationSuperseded, "nothing was made: what is there, or what is wanted, has changed since")
 	case left > 0:

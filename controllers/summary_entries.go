@@ -49,7 +49,7 @@ var reasonRank = []string{
 	v1alpha1.RowNotRecorded, v1alpha1.RowWritesDisabled, v1alpha1.RowWritesStopped, v1alpha1.RowManagementAccount, v1alpha1.RowNewAccount, v1alpha1.RowSuspended,
 	v1alpha1.RowRolloutPaused, v1alpha1.RowRolloutWaiting,
 	couldNotTell,
-	v1alpha1.RowAwaitingApproval, v1alpha1.RowAudit, v1alpha1.RowReportOnly, engine.RowExcepted,
+	v1alpha1.RowAwaitingApproval, v1alpha1.RowRejected, v1alpha1.RowAudit, v1alpha1.RowReportOnly, engine.RowExcepted,
 }
 
 // couldNotTell stands in reasonRank for every reason that is not named there: those for which a resource could not be judged.

@@ -18,6 +18,16 @@ import (
 // undoneAtOnce is how many changes are taken back in one pass.
 const undoneAtOnce = 25
 
+// newestFirst orders Remediations by when they were begun, the latest first.
+func newestFirst(a, b *v1alpha1.Remediation) int { return beganAt(b).Compare(beganAt(a)) }
+
+func beganAt(r *v1alpha1.Remediation) time.Time {
+	if r.Status.StartedAt != nil {
+		return r.Status.StartedAt.Time
+	}
+	return r.CreationTimestamp.Time
+}
+
 // isUndoing says whether a Remediation is to be taken back: a person has asked for it, and may.
 func isUndoing(r *v1alpha1.Remediation) bool {
 	return findCondition(r.Status.Conditions, v1alpha1.ConditionUndoing) != nil
@@ -27,7 +37,7 @@ func isUndoing(r *v1alpha1.Remediation) bool {
 // the way, is tried again at the time it returns; zero: there is nothing left.
 func (l *ledger) undo(ctx context.Context, e *engine.Engine, pass engine.Pass, s sighting) (again time.Time, err error) {
 	wanted := slices.DeleteFunc(slices.Clone(l.records), func(r *v1alpha1.Remediation) bool { return !isUndoing(r) })
-	slices.SortFunc(wanted, func(a, b *v1alpha1.Remediation) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	slices.SortFunc(wanted, newestFirst)
 	left := undoneAtOnce
 	for _, r := range wanted {
 		u := undoing{ledger: l, engine: e, pass: pass, sighting: s}
@@ -92,13 +102,13 @@ func (u undoing) controlOf(r *v1alpha1.Remediation) (control.Bound, bool) {
 
 // undoable says whether a change was made, or may have been made in part, and was not taken back.
 func undoable(c v1alpha1.RemediationChange) bool {
-	return c.Outcome == v1alpha1.ChangeApplied || c.Outcome == v1alpha1.ChangeUndoing
+	return c.Outcome == v1alpha1.ChangeApplied || c.Outcome == v1alpha1.ChangeUnverified || c.Outcome == v1alpha1.ChangeUndoing
 }
 
 func beginUndo(r *v1alpha1.Remediation) bool {
 	changed := false
 	for i := range r.Status.Changes {
-		if c := &r.Status.Changes[i]; c.Outcome == v1alpha1.ChangeApplied {
+		if c := &r.Status.Changes[i]; undoable(*c) && c.Outcome != v1alpha1.ChangeUndoing {
 			c.Outcome, changed = v1alpha1.ChangeUndoing, true
 		}
 	}
@@ -117,18 +127,32 @@ func (u undoing) change(ctx context.Context, r *v1alpha1.Remediation, b control.
 	task := &engine.Task{Control: b, Baseline: r.Status.Baseline, Region: c.Region, Regions: u.enabled}
 	err := u.engine.Undo(ctx, u.pass, task, driftOf(c))
 	hold, refused := engine.Refused(err)
-	switch what, j := u.of(r, c); {
+	switch {
 	case err == nil:
 		return outcome{ChangeOutcome: v1alpha1.ChangeUndone}
 	case refused:
 		return outcome{v1alpha1.ChangeUndoing, hold.Reason + ": " + hold.Message, true}
-	case errors.Is(err, control.ErrChanged) && resumed && (what == asRecorded || j != nil && digestOf(j.Before) == c.BeforeDigest):
-		return outcome{ChangeOutcome: v1alpha1.ChangeUndone, message: "found as it was before; a manager was interrupted after it had taken it back"}
+	case errors.Is(err, control.ErrChanged) && resumed:
+		return u.interrupted(r, c)
 	case errors.Is(err, control.ErrChanged):
 		return outcome{ChangeOutcome: v1alpha1.ChangeKept, message: "the resource has changed since; nothing was undone"}
+	case control.IsGone(err):
+		return outcome{ChangeOutcome: v1alpha1.ChangeKept, message: "the resource is not there any more; nothing was undone"}
 	}
 	_, message := control.Explain(err)
 	return outcome{ChangeOutcome: v1alpha1.ChangeUndoing, message: "tried again in a minute: " + control.Bounded(message, 512)}
+}
+
+// interrupted is what came of an undo that a manager had begun before: what is no longer as the change left it was taken back then, or
+// somebody was there since.
+func (u undoing) interrupted(r *v1alpha1.Remediation, c v1alpha1.RemediationChange) outcome {
+	switch what, j := u.of(r, c); {
+	case j != nil && digestOf(j.Before) == c.BeforeDigest:
+		return outcome{ChangeOutcome: v1alpha1.ChangeUndone, message: "found as it was before; a manager was interrupted after it had taken it back"}
+	case what == undeclared:
+		return outcome{ChangeOutcome: v1alpha1.ChangeUndone, message: "no longer as it was left, after an interrupted undo: taken back then, or changed by somebody since"}
+	}
+	return outcome{ChangeOutcome: v1alpha1.ChangeKept, message: "the resource has changed since; nothing was undone"}
 }
 
 // driftOf is a change on record as the control knows it.

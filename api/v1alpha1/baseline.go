@@ -162,6 +162,8 @@ type BaselineSpec struct {
 }
 
 // BatchApproval approves what is proposed for one control of the baseline.
+//
+// +kubebuilder:validation:XValidation:rule="self.by != 'plumbline'",fieldPath=".by",message="plumbline is the name under which changes are made that need no approval; write the name of whoever approves"
 type BatchApproval struct {
 	// control is the control's id. Example: s3-account-public-access-block
 	// +required

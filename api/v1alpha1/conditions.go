@@ -104,6 +104,8 @@ const (
 	RowReportOnly = "ReportOnly"
 	// RowAwaitingApproval: the change waits for an approval; the message says what it would do.
 	RowAwaitingApproval = "AwaitingApproval"
+	// RowRejected: somebody has rejected the change; the row names the Remediation.
+	RowRejected = "Rejected"
 	// RowCapReached: a cap on changes was reached; the change waits for a later pass.
 	RowCapReached = "CapReached"
 	// RowContested: the change was made several times within an hour and changed back each time. One that restores a protection is

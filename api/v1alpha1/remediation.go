@@ -58,6 +58,8 @@ type RemediationSpec struct {
 }
 
 // Decision is what somebody decides about a change.
+//
+// +kubebuilder:validation:XValidation:rule="self.by != 'plumbline'",fieldPath=".by",message="plumbline is the name under which changes are made that need no approval; write the name of whoever decides"
 type Decision struct {
 	// digest is status.digest of what is decided about. Example: 5f0c7be2d1a94c3f8e6b7a1d2c3e4f50
 	// +required
@@ -244,6 +246,9 @@ const (
 	ChangeApplied ChangeOutcome = "Applied"
 	// ChangeFailed: tried, and failed.
 	ChangeFailed ChangeOutcome = "Failed"
+	// ChangeUnverified: may have been made, and nobody looks at it any more: its baseline is gone or does not ask for it. It can be
+	// undone like one that was.
+	ChangeUnverified ChangeOutcome = "Unverified"
 	// ChangeLeft: not made any more: the resource is no longer as it was proposed.
 	ChangeLeft ChangeOutcome = "Left"
 	// ChangeUndoing: being taken back.
@@ -279,7 +284,7 @@ type RemediationChange struct {
 	BeforeDigest string `json:"beforeDigest"`
 	// afterDigest is SHA-256 of what will be written.
 	AfterDigest string `json:"afterDigest"`
-	// outcome is what became of it: Applied, Failed, Left, Undoing, Undone or Kept; absent before it was tried.
+	// outcome is what became of it: Applied, Failed, Unverified, Left, Undoing, Undone or Kept; absent before it was tried.
 	// +optional
 	Outcome ChangeOutcome `json:"outcome,omitempty"`
 	// message says why.

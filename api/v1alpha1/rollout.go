@@ -12,7 +12,8 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.maxChangesPerPass) || self.maxChangesPerPass >= 1",fieldPath=".maxChangesPerPass",message="maxChangesPerPass must be at least 1; to change nothing, write suspend: true on the baseline"
 type Rollout struct {
 	// waves are changed one after the other; an account belongs to one of them at most. Those in none are the last wave. A wave
-	// begins once nothing is left to change in the one before, apart from what waits for an approval, and that has soaked.
+	// begins once nothing is left to change in the one before and that has soaked: what waits for an approval is decided first, by an
+	// approval, a rejection or an exception.
 	// Absent: first one account, the first by id, for an hour, then all others (the manager's --default-soak).
 	// +optional
 	// +listType=map
@@ -99,7 +100,7 @@ func (r *Rollout) BrokenOrDefault() int32 {
 
 // RolloutStatus is how far the present settings of a baseline have been rolled out.
 type RolloutStatus struct {
-	// revision is that of the settings that are rolled out.
+	// revision identifies the settings, the accounts and the waves that are rolled out.
 	Revision string `json:"revision"`
 	// summary is where it stands, in a few words. Example: wave 1/3 (canary): 1 of 2 accounts done
 	Summary string `json:"summary"`

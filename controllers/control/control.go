@@ -119,6 +119,9 @@ type Meta struct {
 	PerResource bool
 	// Ages is true when something may come to depart by the passing of time alone, without anybody's call: a key that gets old.
 	Ages bool
+	// Protects is true where undoing what the control asks for is what an attacker would do first: turning detection or recording off,
+	// opening what is closed. It is put right however often somebody changes it back.
+	Protects bool
 	// NotExcusable controls are not covered by exceptions.
 	NotExcusable bool
 	// Documents is true when Before and After hold policy documents, which may quote secrets: they are then kept where only the

@@ -166,6 +166,14 @@ func IsAccessDenied(err error) bool { return IsCode(err, deniedCodes...) }
 // IsCredentials says whether AWS did not accept the credentials themselves.
 func IsCredentials(err error) bool { return IsCode(err, credentialCodes...) }
 
+// goneCodes are how AWS says that a resource is not there.
+var goneCodes = []string{
+	"NoSuchBucket", "NoSuchEntity", "NoSuchEntityException", "NotFoundException", "ResourceNotFoundException", "TrailNotFoundException",
+}
+
+// IsGone says whether AWS answered that the resource of the call is not there.
+func IsGone(err error) bool { return IsCode(err, goneCodes...) }
+
 // IsThrottled says whether AWS asked to slow down.
 func IsThrottled(err error) bool { return IsCode(err, throttleCodes...) }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
-	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
 // Another tool may change back what a change put right, and with events each of the two answers the other within seconds. So a
@@ -135,7 +134,7 @@ func (r *run) contestOf(t *Task, j Judged) contest { return contest{r.Account, t
 
 // unlessContested is a finding that is due, unless its change waits because it was changed back too often.
 func (r *run) unlessContested(t *Task, j Judged) Judged {
-	if t.Control.RiskOf(j.Drift) != control.Safe || t.Control.Weakens(j.Drift) {
+	if !t.Control.Protects || t.Control.Weakens(j.Drift) {
 		if made := r.contests.stop(r.contestOf(t, j), r.clock()); made > 0 {
 			return j.because(v1alpha1.RowContested, fmt.Sprintf(
 				"put right %d times within an hour and changed back each time; it restores no protection, so it is not made again before somebody asks for this account (kubectl plumbline recheck); see by and event who changes it",

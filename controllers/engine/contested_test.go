@@ -205,11 +205,9 @@ func TestWhatRestoresNoProtectionStopsUntilSomebodyAsks(t *testing.T) {
 	task := func() Task {
 		b := l.encrypted()
 		meta := *b.Meta
-		meta.Risk = control.Disruptive
+		meta.Protects = false
 		b.Meta = &meta
-		disruptive := enforced(b, ireland)
-		disruptive.Approval = v1alpha1.ApprovalIrreversible
-		return disruptive
+		return enforced(b, ireland)
 	}
 	for range freeChanges {
 		l.leave(member, ireland, "v")

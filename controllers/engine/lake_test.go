@@ -169,7 +169,8 @@ func (l *lake) encrypted(change ...func(*control.Control[section])) control.Boun
 	c := control.Control[section]{
 		Meta: control.Meta{
 			ID: "ebs-encrypted", Title: "t", Doc: "d", Scope: control.Region, Risk: control.Safe, Severity: v1alpha1.SeverityHigh,
-			Reads: []string{"ec2:DescribeVolumes"}, Writes: []string{"ec2:EnableEbsEncryptionByDefault"}, Grants: []string{"kms:CreateGrant"},
+			Protects: true,
+			Reads:    []string{"ec2:DescribeVolumes"}, Writes: []string{"ec2:EnableEbsEncryptionByDefault"}, Grants: []string{"kms:CreateGrant"},
 		},
 		Observe: l.observeVolumes,
 		Remediate: func(ctx context.Context, t *control.Target, d control.Drift) error {

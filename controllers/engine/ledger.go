@@ -40,6 +40,8 @@ type Planned struct {
 type Ruling struct {
 	// Approved is true when it may be made now.
 	Approved bool
+	// Rejected is true when somebody has refused it.
+	Rejected bool
 	// Record names what has it on record, where anything does.
 	Record string
 	// Message says otherwise what more it waits for, and Again when it is worth looking again, if that is known.
@@ -98,6 +100,9 @@ func (r *run) propose(ctx context.Context) {
 				*j = by[g][i].result.dueNow(*j)
 			} else {
 				j.Message = with(j.Message, ruling.Message)
+			}
+			if ruling.Rejected {
+				j.Reason = v1alpha1.RowRejected
 			}
 		}
 	}

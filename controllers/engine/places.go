@@ -72,6 +72,24 @@ func (p *places) keepOf(account string, still map[CheckID]bool) {
 	}
 }
 
+// hold makes the account one of those that are changed, if there is room, until release is called. An account that was one already
+// stays one.
+func (p *places) hold(account string) (release func(), ok bool) {
+	p.mu.Lock()
+	_, before := p.taken[account]
+	p.mu.Unlock()
+	if !p.take(account) {
+		return nil, false
+	}
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !before && len(p.taken[account]) == 0 {
+			delete(p.taken, account)
+		}
+	}, true
+}
+
 // settle notes after a pass whose changes are waited for. A check that the pass did not look at is waited for as before, and
 // one that is planned no longer is not.
 func (p *places) settle(account string, planned []CheckID, results []Result) {

@@ -3,9 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/go-logr/logr"
 
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
@@ -16,6 +18,12 @@ func (e *Engine) Undo(ctx context.Context, p Pass, t *Task, d control.Drift) err
 		return errors.New(t.Control.ID + " cannot undo its changes")
 	}
 	r := &run{Engine: e, Pass: p, began: e.clock(), log: logr.FromContextOrDiscard(ctx)}
+	// Taking changes back counts among the accounts that are changed at a time.
+	held, ok := e.places.hold(r.Account)
+	if !ok {
+		return &refusedError{v1alpha1.RowCapReached, fmt.Sprintf("at most %d accounts are changed at a time; waits for a place", e.limits.AccountsAtOnce)}
+	}
+	defer held()
 	opened, err := r.reach(ctx, t)
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -47,24 +49,27 @@ var _ = Describe("A drift that somebody brings back each time", Ordered, Continu
 	})
 
 	It("stays where that restores none, until somebody asks for the account; nothing else stops with it", func(ctx SpecContext) {
-		makeBuckets(ctx, shopProd, frankfurt, "contested", 1)
-		openBucket(ctx, shopProd, frankfurt, bucket)
+		s3Make(ctx, shopProd, frankfurt, bucket)
 		s.declare(ctx, "S3Baseline", "organization", `
 			mode: Enforce
 			approval: Irreversible
 			accounts: {include: ["`+shopProd+`"]}
-			bucketPublicAccessBlock: {state: Enabled, requireOnBucket: Enabled}`)
+			secureTransport: {state: Enabled}`)
 		s.compliant(ctx, "S3Baseline", "organization")
+		drop := func() {
+			GinkgoHelper()
+			_, err := s3API(shopProd, frankfurt).DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{Bucket: aws.String(bucket)})
+			Expect(err).NotTo(HaveOccurred())
+		}
 		for range 2 {
-			openBucket(ctx, shopProd, frankfurt, bucket)
+			drop()
 			look(ctx, "S3Baseline")
 		}
-		openBucket(ctx, shopProd, frankfurt, bucket)
+		drop()
 		s3Make(ctx, shopProd, frankfurt, "another")
-		openBucket(ctx, shopProd, frankfurt, "another")
 		mark := s.mark(ctx)
 		look(ctx, "S3Baseline")
-		Expect(s.writes(ctx, mark)).To(Equal([]string{call(s3PutBlock, shopProd, frankfurt)}), "of the other bucket")
+		Expect(s.writes(ctx, mark)).To(Equal([]string{call(s3PutPolicy, shopProd, frankfurt)}), "of the other bucket")
 		Expect(s.account(ctx, shopProd).Status.Drift).To(ContainElement(And(HaveField("Resource", s3ARN(bucket)),
 			HaveField("Reason", v1alpha1.RowContested), HaveField("Message", ContainSubstring("not made again before somebody asks for this account")))))
 		s.recheck(ctx, shopProd)

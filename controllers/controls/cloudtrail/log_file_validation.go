@@ -12,8 +12,9 @@ import (
 // LogFileValidation holds that the trail writes digest files, by which changed or deleted log files are noticed.
 var LogFileValidation = control.Control[On[v1alpha1.LogFileValidation]]{
 	Meta: control.Meta{
-		ID:    "cloudtrail-log-file-validation",
-		Title: "CloudTrail log file validation",
+		ID:       "cloudtrail-log-file-validation",
+		Protects: true,
+		Title:    "CloudTrail log file validation",
 		Doc: "Hourly signed digest files prove that no log file was changed or deleted since it was delivered. Enforcing turns them " +
 			"on (Safe) or off (Disruptive: the chain of digests breaks). Log files delivered while it was off get no digest.",
 		Scope:         control.Organization,

@@ -16,8 +16,9 @@ import (
 // declared, and delivers.
 var OrganizationTrail = control.Control[v1alpha1.OrganizationTrail]{
 	Meta: control.Meta{
-		ID:    "cloudtrail-organization-trail",
-		Title: "Organization trail logs everywhere",
+		ID:       "cloudtrail-organization-trail",
+		Protects: true,
+		Title:    "Organization trail logs everywhere",
 		Doc: "Without a trail nobody can tell what happened. Enforcing starts logging and makes the trail one of the organization, " +
 			"of every region and with global services (Safe); delivers to the declared bucket and, where managementEvents is " +
 			"declared, records every management event (Disruptive; selectors of data and network events are kept); and, only with " +

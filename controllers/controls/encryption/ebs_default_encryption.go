@@ -16,8 +16,9 @@ import (
 // EBSDefaultEncryption holds that new EBS volumes are encrypted, under the declared key where one is declared.
 var EBSDefaultEncryption = control.Control[v1alpha1.EBSDefault]{
 	Meta: control.Meta{
-		ID:    "ebs-default-encryption",
-		Title: "EBS encryption by default",
+		ID:       "ebs-default-encryption",
+		Protects: true,
+		Title:    "EBS encryption by default",
 		Doc: "New EBS volumes and copies of snapshots are encrypted, whoever creates them. Enforcing turns the region's default " +
 			"on (Safe; existing volumes stay as they are, instance types that cannot attach encrypted volumes no longer launch) " +
 			"and, where kmsKey is declared, sets the default key (Disruptive: launches fail where the launcher may not use it).",

@@ -14,8 +14,9 @@ import (
 // Features holds that GuardDuty's protection plans are on or off as declared.
 var Features = control.Control[v1alpha1.GuardDutyFeatures]{
 	Meta: control.Meta{
-		ID:    "guardduty-features",
-		Title: "GuardDuty protection plans",
+		ID:       "guardduty-features",
+		Protects: true,
+		Title:    "GuardDuty protection plans",
 		Doc: "Beyond its foundation GuardDuty looks into S3 data events, EKS audit logs, volumes of suspicious instances, database " +
 			"logins, the network of Lambda functions and running workloads. Enforcing turns each declared plan on (it costs money, " +
 			"and an agent of Runtime Monitoring is software on your workloads) or off (protection is lost); every change is " +

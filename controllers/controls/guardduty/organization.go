@@ -12,8 +12,9 @@ import (
 // Organization holds what GuardDuty does by itself with the accounts of the organization, in every selected region.
 var Organization = control.Control[v1alpha1.GuardDutyOrganization]{
 	Meta: control.Meta{
-		ID:    "guardduty-organization",
-		Title: "GuardDuty in the organization",
+		ID:       "guardduty-organization",
+		Protects: true,
+		Title:    "GuardDuty in the organization",
 		Doc: "The organization's GuardDuty administrator is the declared account, and GuardDuty and its plans turn themselves on " +
 			"for ALL accounts, for NEW ones or for NONE. Both are settings of each region and reach every account of the " +
 			"organization, whatever accounts the baseline selects; members may take 24 hours to follow. Enforcing makes the " +

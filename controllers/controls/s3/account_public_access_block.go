@@ -16,8 +16,9 @@ import (
 // AccountPublicAccessBlock holds that the account's public access block is as declared.
 var AccountPublicAccessBlock = control.Control[v1alpha1.AccountPublicAccessBlock]{
 	Meta: control.Meta{
-		ID:    "s3-account-public-access-block",
-		Title: "S3 public access block of the account",
+		ID:       "s3-account-public-access-block",
+		Protects: true,
+		Title:    "S3 public access block of the account",
 		Doc: "No bucket of the account is public, whatever its own policy and ACLs say. Enforcing sets the four flags of the " +
 			"account's block (Disruptive: what is public stops being so, and restrictPublicBuckets also ends access from other " +
 			"accounts that a public policy grants; the row names the buckets that have a public policy or ACL now). Bucket " +

@@ -16,8 +16,9 @@ import (
 // needless.
 var BucketPublicAccessBlock = control.Control[PerBucket[v1alpha1.BucketPublicAccessBlock]]{
 	Meta: control.Meta{
-		ID:    "s3-bucket-public-access-block",
-		Title: "S3 public access block of buckets",
+		ID:       "s3-bucket-public-access-block",
+		Protects: true,
+		Title:    "S3 public access block of buckets",
 		Doc: "No selected bucket is public. Where the account's block has all four flags on, its buckets need none of their own " +
 			"unless requireOnBucket says so. Enforcing sets the four flags of the bucket's block (Disruptive: what is public stops " +
 			"being so); policies and ACLs stay as they are.",
