@@ -38,7 +38,7 @@ var version = "dev"
 func main() {
 	if kubectl.Invoked(os.Args) {
 		os.Exit(kubectl.Main(ctrl.SetupSignalHandler(), os.Args, kubectl.Options{
-			Kinds: controls.Kinds(), Version: version, Clock: time.Now,
+			Kinds: controls.Kinds(), Version: version, Clock: time.Now, AWS: awsConfig,
 			Streams: genericclioptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
 		}))
 	}

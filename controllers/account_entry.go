@@ -43,6 +43,12 @@ func (r *AccountReconciler) enter(ctx context.Context, org *v1alpha1.AWSOrganiza
 
 // Entry says how an account is entered: its own roles, else the organization's.
 func (r *AccountReconciler) Entry(org *v1alpha1.AWSOrganization, id string, own v1alpha1.AccountRoles) (cloud.Account, error) {
+	return Entry(org, id, own, r.ACKRole)
+}
+
+// Entry says how an account is entered: its own roles, else the organization's. ackRole is the role that ACK's map has for an
+// account; nil where the map is not followed.
+func Entry(org *v1alpha1.AWSOrganization, id string, own v1alpha1.AccountRoles, ackRole func(account string) (string, error)) (cloud.Account, error) {
 	partition := org.Spec.PartitionOrDefault()
 	arn := func(name string) string { return "arn:" + partition + ":iam::" + id + ":role/" + name }
 	a := cloud.Account{
@@ -53,10 +59,10 @@ func (r *AccountReconciler) Entry(org *v1alpha1.AWSOrganization, id string, own 
 		a.EnforceRole = arn(org.Spec.Roles.EnforceOrDefault())
 	}
 	switch {
-	case own.AuditFromACK && r.ACKRole == nil:
+	case own.AuditFromACK && ackRole == nil:
 		return a, errors.New("spec.roles.auditFromACK is set and the manager runs without --ack-role-account-map")
 	case own.AuditFromACK:
-		role, err := r.ACKRole(id)
+		role, err := ackRole(id)
 		if err != nil {
 			return a, fmt.Errorf("looking up the account in ack-role-account-map: %w", err)
 		}

@@ -79,6 +79,7 @@ var actions = map[string]string{
 	"Organizations.DescribeOrganization":             "organizations:DescribeOrganization",
 	"Organizations.ListAccounts":                     "organizations:ListAccounts",
 	"Organizations.ListAccountsForParent":            "organizations:ListAccountsForParent",
+	"Organizations.ListDelegatedAdministrators":      "organizations:ListDelegatedAdministrators",
 	"Organizations.ListOrganizationalUnitsForParent": "organizations:ListOrganizationalUnitsForParent",
 	"Organizations.ListRoots":                        "organizations:ListRoots",
 	"Organizations.ListTagsForResource":              "organizations:ListTagsForResource",

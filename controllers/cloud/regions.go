@@ -65,10 +65,14 @@ func readRegions(ctx context.Context, s *Session) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// Denied asks whether a service control policy refuses the region as such: it makes one harmless call there that needs no
-// permission but ec2:DescribeRegions.
+// Denied asks whether a service control policy refuses the region as such.
 func (c *Cloud) Denied(ctx context.Context, s *Session, region string) bool {
+	return control.IsDeniedBySCP(s.Try(ctx, region))
+}
+
+// Try makes one harmless call in the region, which needs no permission but ec2:DescribeRegions.
+func (s *Session) Try(ctx context.Context, region string) error {
 	ctx = control.WithPurpose(ctx, control.PurposeSession)
 	_, err := ec2.NewFromConfig(s.Config(region, SessionReads)).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
-	return err != nil && control.IsDeniedBySCP(err)
+	return err
 }

@@ -55,8 +55,13 @@ func (c *cluster) connect() (client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
+	return connectTo(config)
+}
+
+// connectTo makes a client that knows Plumbline's kinds, and those that are added.
+func connectTo(config *rest.Config, more ...func(*runtime.Scheme) error) (client.Client, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, authenticationv1.AddToScheme} {
+	for _, add := range append(more, v1alpha1.AddToScheme, authenticationv1.AddToScheme) {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}

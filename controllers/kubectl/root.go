@@ -1,6 +1,6 @@
 // Package kubectl is what people use Plumbline with on the command line: the kubectl plugin `kubectl plumbline`, which is the
-// manager's own binary under another name. It reads and writes objects of the cluster with the rights of whoever calls it, and
-// never calls AWS.
+// manager's own binary under another name. It reads and writes objects of the cluster with the rights of whoever calls it. Of all
+// commands only doctor calls AWS, which it never changes.
 package kubectl
 
 import (
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -29,6 +30,8 @@ type Options struct {
 	Clock func() time.Time
 	// Streams are where commands read and write.
 	Streams genericclioptions.IOStreams
+	// AWS is the caller's own configuration: credential chain, transport and endpoint.
+	AWS func(context.Context) (aws.Config, error)
 	// Poll is how often is looked again while waiting; zero: a second.
 	Poll time.Duration
 }
@@ -48,6 +51,9 @@ const (
 
 // errDrift ends a command that found drift, and said so.
 var errDrift = errors.New("there is drift")
+
+// errFails ends a command that found what FAILs, and said so.
+var errFails = errors.New("there is what fails")
 
 // Invoked says whether the binary was called by a person, as a plugin or with a subcommand, and not as the manager.
 func Invoked(argv []string) bool {
@@ -89,6 +95,8 @@ func Main(ctx context.Context, argv []string, o Options) int {
 		return exitDone
 	case errors.Is(err, errDrift):
 		return exitDrift
+	case errors.Is(err, errFails):
+		return exitError
 	default:
 		(&cluster{Options: o}).note(fmt.Sprintf("error: %v\n", err))
 		return exitError
@@ -106,7 +114,8 @@ func New(o Options) *cobra.Command {
 		Short: "See and decide what Plumbline keeps in your AWS accounts",
 		Long: `See what Plumbline finds in the AWS accounts of your organization, and decide about the changes it proposes.
 
-Everything is read from and written to the cluster of your kubeconfig, with your own rights; AWS is never called.`,
+Everything is read from and written to the cluster of your kubeconfig, with your own rights. Only doctor calls AWS, and only to
+read.`,
 		Example:       "  kubectl plumbline status\n  kubectl plumbline drift --severity Critical,High\n  kubectl plumbline explain s3-secure-transport",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl plumbline"},
 		SilenceErrors: true, SilenceUsage: true,
@@ -118,7 +127,7 @@ Everything is read from and written to the cluster of your kubeconfig, with your
 	c.flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		newStatus(c), newTree(c), newDrift(c), newExplain(c), newReport(c), newExceptions(c),
-		newApprove(c), newReject(c), newUndo(c), newRecheck(c), newCompletion(c), newVersion(c),
+		newApprove(c), newReject(c), newUndo(c), newRecheck(c), newDoctor(c), newCompletion(c), newVersion(c),
 	)
 	return root
 }

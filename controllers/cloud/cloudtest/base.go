@@ -36,6 +36,7 @@ type roleState struct {
 	err       error
 	leadsTo   string
 	anonymous bool
+	open      bool
 }
 
 // DenyRole refuses to let a role be assumed; a nil err takes that back.
@@ -48,6 +49,16 @@ func (c *Cloud) LeadRole(arn, account string) {
 
 // AnonymousRole makes AssumeRole not say whose the credentials of a role are, so that only GetCallerIdentity tells.
 func (c *Cloud) AnonymousRole(arn string) { c.role(arn, func(r *roleState) { r.anonymous = true }) }
+
+// Trust makes every role let in only callers that send this ExternalId; empty takes that back.
+func (c *Cloud) Trust(externalID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.externalID = externalID
+}
+
+// OpenRole makes a role let in everybody, with or without an ExternalId.
+func (c *Cloud) OpenRole(arn string) { c.role(arn, func(r *roleState) { r.open = true }) }
 
 func (c *Cloud) role(arn string, change func(*roleState)) {
 	c.mu.Lock()
@@ -143,9 +154,17 @@ func (c *Cloud) security(call Call, in any) (any, error) {
 	case *sts.AssumeRoleInput:
 		return c.assumeRole(call, in)
 	case *sts.GetCallerIdentityInput:
-		return &sts.GetCallerIdentityOutput{Account: aws.String(call.Account)}, nil
+		return &sts.GetCallerIdentityOutput{Account: aws.String(call.Account), Arn: aws.String(callerARN(call))}, nil
 	}
 	return nil, fmt.Errorf("cloudtest: no handler for %s.%s", call.Service, call.Operation)
+}
+
+// callerARN is whose a call is.
+func callerARN(call Call) string {
+	if call.Role == "" {
+		return "arn:aws:iam::" + call.Account + ":user/manager"
+	}
+	return strings.Replace(strings.Replace(call.Role, ":iam:", ":sts:", 1), ":role/", ":assumed-role/", 1) + "/session"
 }
 
 func (c *Cloud) assumeRole(call Call, in *sts.AssumeRoleInput) (any, error) {
@@ -155,8 +174,11 @@ func (c *Cloud) assumeRole(call Call, in *sts.AssumeRoleInput) (any, error) {
 		return nil, Error("ValidationError", arn+" is invalid")
 	}
 	role := c.roles[arn]
-	if role.err != nil {
+	switch {
+	case role.err != nil:
 		return nil, role.err
+	case c.externalID != "" && !role.open && aws.ToString(in.ExternalId) != c.externalID:
+		return nil, Refused()
 	}
 	s := Session{
 		Role: arn, Account: parts[4], Name: aws.ToString(in.RoleSessionName), ExternalID: aws.ToString(in.ExternalId),

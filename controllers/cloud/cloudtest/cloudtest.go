@@ -38,7 +38,9 @@ type Cloud struct {
 	blank    map[string]bool
 	sessions []Session
 	roles    map[string]roleState
-	requests atomic.Int64
+	// externalID is what roles ask of who assumes them; empty: nothing.
+	externalID string
+	requests   atomic.Int64
 	// fault says how calls go wrong, faultCalls counts them.
 	fault      func(n int, call Call) error
 	faultCalls int
