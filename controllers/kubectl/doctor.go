@@ -32,8 +32,8 @@ func newDoctor(c *cluster) *cobra.Command {
 		Long: `Look for what would keep Plumbline from working, before its first pass: in the cluster, in AWS Organizations, and in every account.
 
 Nothing is changed, neither in the cluster nor in AWS. AWS is asked with your own credentials, from the SDK's standard chain
-(environment, profile, web identity, container, instance profile). The roles in the accounts trust the manager's identity and nobody
-else, so call it with that identity.
+(environment, profile, web identity, container, instance profile). The roles in the accounts trust the manager's identity alone,
+so call it with that identity.
 
 The AWSOrganization is the cluster's, or with -f that of a file; then no cluster is needed. To see whether a role is there, and
 whether its trust asks for the ExternalId, the role is assumed for a session that may do nothing; CloudTrail shows these calls, the

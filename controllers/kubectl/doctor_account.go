@@ -142,7 +142,11 @@ func (p *patient) trust(ctx context.Context, entered bool) {
 	if p.enforces {
 		roles = append(roles, p.EnforceRole)
 	}
-	if p.noTrustProbe || p.ExternalID == "" || len(roles) == 0 {
+	switch {
+	case p.ExternalID == "" || len(roles) == 0:
+		return
+	case p.noTrustProbe:
+		p.found.skip(checkTrust, "not tried without the ExternalId, for --no-trust-probe says so", "")
 		return
 	}
 	without := p.Account
@@ -194,7 +198,7 @@ func (p *patient) regions(ctx context.Context) {
 	if len(off) == 0 && len(tried.texts) == 0 {
 		more := ""
 		if n := len(enabled) - len(governed); n > 0 {
-			more = fmt.Sprintf("; %d more are enabled and not governed", n)
+			more = "; " + plural(n, "enabled region") + " not governed"
 		}
 		p.found.ok(checkRegions, plural(len(governed), "governed region")+" enabled and answering"+more)
 	}

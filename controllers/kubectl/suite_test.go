@@ -166,6 +166,7 @@ func (w *world) run(args ...string) (stdout, stderr string, code int) {
 	var out, errOut bytes.Buffer
 	o := Options{
 		Kinds: controls.Kinds(), Version: "v1.2.3", Clock: func() time.Time { return w.now }, Poll: time.Millisecond,
+		AWS:     func(context.Context) (aws.Config, error) { return w.aws.Base(), nil },
 		Streams: genericclioptions.IOStreams{In: w.keyboard(), Out: &out, ErrOut: &errOut},
 	}
 	code = Main(w.ctx, append([]string{"/usr/local/bin/kubectl-plumbline"}, append(args, "--kubeconfig", w.kubeconfig)...), o)
