@@ -2,6 +2,7 @@ package kubectl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,7 +34,8 @@ func (x *checkup) lookAtAWS(ctx context.Context) {
 	}
 	from, err := x.entry(x.org.Spec.ReadFromOrDefault())
 	if err != nil {
-		x.inAWS.fail("AWS Organizations", err.Error(), "give the AWSAccount its own role, or leave it out")
+		x.inAWS.skip("AWS Organizations", "read from "+x.org.Spec.ReadFromOrDefault()+": "+err.Error(), "name accounts with --account")
+		x.lookAtAccounts(ctx, x.chosen(nil))
 		return
 	}
 	org, err := x.cloud.ReadOrganization(ctx, from)
@@ -74,11 +76,17 @@ func sameRole(session, role string) bool {
 	return len(parts) > 1 && parts[0] == "assumed-role" && parts[1] == r[5][strings.LastIndex(r[5], "/")+1:]
 }
 
+// errACK says that it is not known here how an account is entered.
+var errACK = errors.New("the audit role stands in ACK's map, which the manager alone reads")
+
 // entry says how an account is entered, as the manager enters it.
 func (x *checkup) entry(id string) (cloud.Account, error) {
 	var own v1alpha1.AccountRoles
 	if a := x.known[id]; a != nil {
 		own = a.Spec.Roles
+	}
+	if own.AuditFromACK {
+		return cloud.Account{}, errACK
 	}
 	return controllers.Entry(x.org, id, own, nil)
 }

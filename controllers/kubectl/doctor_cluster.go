@@ -217,11 +217,13 @@ func (x *checkup) organization(ctx context.Context, api client.Client) {
 		return
 	}
 	org := &list.Items[0]
-	x.inCluster.ok(check, org.Name)
-	x.writes(org)
 	if x.org == nil {
 		x.org = org
+		x.inCluster.ok(check, org.Name)
+	} else {
+		x.inCluster.ok(check, org.Name+"; what follows is of "+x.file)
 	}
+	x.writes(org)
 	all, err := accounts(ctx, api)
 	if err != nil {
 		x.unread("AWSAccounts", err)

@@ -225,3 +225,22 @@ AWS
 		t.Errorf("exit code %d, output (-want +got):\n%s", code, diff)
 	}
 }
+
+func TestDoctorGoesByTheFileAndKnowsTheAccountsOfTheCluster(t *testing.T) {
+	w := newWorld(t)
+	h := newHospital()
+	h.DenyRole("arn:aws:iam::111122226666:role/own/Audit", nil)
+	own, ack := account(shopDev, "shop-dev", "Root"), account(payProd, "pay-prod", "Root")
+	own.Spec.Roles.Audit, ack.Spec.Roles.AuditFromACK = "arn:aws:iam::111122226666:role/own/Audit", true
+	w.create(organization(), own, ack)
+	stdout, _, code := h.doctorOf(t, declaredOrganization, "--kubeconfig", w.kubeconfig)
+	for _, want := range []string{
+		"OK     AWSOrganization                     main; what follows is of /",
+		"SKIP   audit role          111122223333: the audit role stands in ACK's map, which the manager alone reads\n",
+		"OK     audit role          111122226666: arn:aws:iam::111122226666:role/own/Audit can be assumed and leads into the account\n",
+	} {
+		if !strings.Contains(stdout, want) || code != exitError { // the policies are not there
+			t.Errorf("exit code %d, no line with %q:\n%s", code, want, stdout)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func (f findings) section(title string) string {
 	return out.String() + "\n"
 }
 
-// grouped makes one finding of those that differ in nothing but the account, in the order in which the checks first come, the
+// grouped makes one finding of those that differ in nothing but the account, in the order in which the checks are made, the
 // worst of a check first.
 func (f findings) grouped() findings {
 	type group struct {
@@ -78,6 +78,9 @@ func (f findings) grouped() findings {
 	}
 	var groups []*group
 	at, order := map[finding]*group{}, map[string]int{}
+	for i, check := range accountChecks {
+		order[check] = i
+	}
 	for _, one := range f {
 		general := one.general()
 		if at[general] == nil {
