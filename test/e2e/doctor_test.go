@@ -52,18 +52,18 @@ var _ = Describe("kubectl plumbline doctor", Ordered, ContinueOnFailure, func() 
 	})
 
 	It("names the account without roles, the role that asks for no ExternalId, and the region that is denied", func(ctx SpecContext) {
-		removeRole(ctx, payProd, auditRole)
-		removeRole(ctx, payProd, enforceRole)
+		removeRole(ctx, logArchive, auditRole)
+		removeRole(ctx, logArchive, enforceRole)
 		_, err := iam.NewFromConfig(shared.emulator.Config(shopProd, virginia)).UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{
 			RoleName: ptr.To(auditRole), PolicyDocument: ptr.To(openTrust),
 		})
 		Expect(err).NotTo(HaveOccurred())
 		s.rule(ctx, stack.Rule{Match: in(webProd, ireland, "ec2", "DescribeRegions"), Action: stack.ActionError, Code: "auto", Why: "scp"})
-		text, err := doctor(ctx, "--account", strings.Join([]string{payProd, shopProd, webProd}, ","))
+		text, err := doctor(ctx, "--account", strings.Join([]string{logArchive, shopProd, webProd}, ","))
 		GinkgoWriter.Println(text)
 		Expect(err).To(MatchError(ContainSubstring("exit status 1")))
 		for _, line := range []string{
-			"FAIL   audit role          " + payProd + ": AccessDenied",
+			"FAIL   audit role          " + logArchive + ": AccessDenied",
 			"WARN   trust               " + shopProd + ": too open, for it does not ask for the ExternalId: " + roleARN(shopProd, auditRole),
 			"WARN   regions             " + webProd + ": eu-west-1: denied by a service control policy",
 		} {
