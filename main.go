@@ -14,10 +14,15 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/middleware"
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlzap "sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -28,6 +33,7 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/controls"
+	"github.com/plumbline-dev/plumbline/controllers/planning"
 )
 
 // version is set when the binary is built.
@@ -37,6 +43,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "version" {
 		fmt.Println("plumbline", version)
 		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "plan" {
+		os.Exit(plan(ctrl.SetupSignalHandler(), os.Args[2:]))
 	}
 	o, err := parse(os.Args[1:], os.LookupEnv)
 	switch {
@@ -52,6 +61,46 @@ func main() {
 		ctrl.Log.Error(err, "the manager stopped")
 		os.Exit(1)
 	}
+}
+
+// plan says what baselines in files would change, and returns the exit code.
+func plan(ctx context.Context, args []string) int {
+	ctrl.SetLogger(logr.Discard()) // what goes wrong is told in the plan
+	var kubeconfig, kubecontext string
+	cmd := planning.New(planning.Options{
+		Streams: genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
+		Kinds:   controls.Kinds(), AWS: awsConfig, Clock: time.Now,
+		Cluster: func() (client.Reader, error) {
+			if kubeconfig == "" && kubecontext == "" {
+				return nil, nil
+			}
+			return newReader(kubeconfig, kubecontext)
+		},
+	})
+	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "Kubeconfig of the cluster that has the AWSOrganization, where the files have none.")
+	cmd.Flags().StringVar(&kubecontext, "context", "", "Context of that cluster.")
+	cmd.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "plumbline plan"}
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, planning.ErrDrift) {
+		fmt.Fprintln(os.Stderr, "error:", err)
+	}
+	return planning.ExitCode(err)
+}
+
+// newReader reads from the cluster of a kubeconfig and context; empty: the usual ones.
+func newReader(kubeconfig, kubecontext string) (client.Reader, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	rest, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubecontext}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	return client.New(rest, client.Options{Scheme: scheme})
 }
 
 // run wires everything and works until ctx ends.
