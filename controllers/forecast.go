@@ -101,7 +101,7 @@ type AccountOutlook struct {
 type BaselineOutlook struct {
 	// Baseline is its kind and name: "S3Baseline/organization".
 	Baseline string
-	// Planned is the number of checks, Overridden how many others another baseline decides: OverriddenBy.
+	// Planned is the number of checks, Overridden how many others another baseline decides, OverriddenBy its kind and name.
 	Planned, Overridden int
 	OverriddenBy        string
 	// UnknownRegions are regions that it names and that are not enabled; Nowhere is true when none is left of those it selects.
@@ -292,7 +292,7 @@ func (f *forecaster) reach(ctx context.Context, session *cloud.Session, w *world
 
 func outlookOf(r *row) BaselineOutlook {
 	return BaselineOutlook{
-		Baseline: r.key(), Planned: len(r.checks), Overridden: int(r.overridden), OverriddenBy: r.overriddenBy,
+		Baseline: r.key(), Planned: len(r.checks), Overridden: int(r.overridden), OverriddenBy: r.kind + "/" + r.overriddenBy,
 		UnknownRegions: r.unknownRegions, Nowhere: r.nowhere, Regional: r.regional,
 	}
 }

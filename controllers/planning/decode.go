@@ -2,6 +2,7 @@ package planning
 
 import (
 	"context"
+	encoding "encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,12 +101,18 @@ func (d *decoder) own(ctx context.Context, doc document, kind string, raw []byte
 		return
 	}
 	object := d.empty(kind)
-	unknown, err := json.UnmarshalStrict(raw, object)
 	var whole map[string]any
-	if e := json.UnmarshalCaseSensitivePreserveInts(raw, &whole); e != nil {
-		d.wrong(doc, "%s: %w", kind, e)
+	if err := json.UnmarshalCaseSensitivePreserveInts(raw, &whole); err != nil {
+		d.wrong(doc, "%s: %w", kind, err)
 		return
 	}
+	delete(whole, "status") // what another version of the manager wrote is of no concern
+	raw, err := encoding.Marshal(whole)
+	if err != nil {
+		d.wrong(doc, "%s: %w", kind, err)
+		return
+	}
+	unknown, err := json.UnmarshalStrict(raw, object)
 	rules, e := d.rules.of(kind)
 	if e != nil {
 		d.problems = append(d.problems, e)

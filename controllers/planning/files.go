@@ -51,6 +51,9 @@ func read(names []string, in io.Reader) ([]document, error) {
 	return all, nil
 }
 
+// endings are those of the files in a folder that are read.
+var endings = []string{".yaml", ".yml"}
+
 // find is the file itself, or the YAML files in a folder and below it.
 func find(name string) ([]string, error) {
 	about, err := os.Stat(name)
@@ -67,15 +70,15 @@ func find(name string) ([]string, error) {
 			return err
 		case d.IsDir() && path != name && strings.HasPrefix(d.Name(), "."):
 			return filepath.SkipDir
-		case !d.IsDir() && (filepath.Ext(path) == ".yaml" || filepath.Ext(path) == ".yml"):
+		case !d.IsDir() && slices.Contains(endings, filepath.Ext(path)):
 			files = append(files, path)
 		}
 		return nil
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("-f %s: %w", name, err)
-	}
-	if len(files) == 0 {
+	case len(files) == 0:
 		return nil, fmt.Errorf("-f %s: there is no *.yaml or *.yml in it or below", name)
 	}
 	slices.Sort(files)

@@ -53,8 +53,9 @@ const (
 // baseline is one baseline's part of a plan.
 type baseline struct {
 	Baseline string `json:"baseline"`
-	// Accounts is the number of accounts that it has checks in.
+	// Accounts is the number of accounts that it selects, Checks that of its checks in them.
 	Accounts int `json:"accounts"`
+	Checks   int `json:"checks"`
 	// Waves are the names of its rollout's waves, where it names any, and Invalid says why nothing at all would be changed.
 	Waves   []string `json:"waves,omitempty"`
 	Invalid string   `json:"invalid,omitempty"`
@@ -146,6 +147,11 @@ func (m *maker) note(format string, args ...any) {
 	m.plan.Notes = append(m.plan.Notes, control.Bounded(fmt.Sprintf(format, args...), maxMessage))
 }
 
+// said is a message of what a manager goes on with by itself, for whoever asks once.
+func said(message string) string {
+	return control.Bounded(strings.ReplaceAll(message, "tried again by itself", "plan again later"), maxMessage)
+}
+
 func nameOf(a *v1alpha1.AWSAccount) string {
 	return control.Bounded(a.Annotations[v1alpha1.AnnotationName], maxValue)
 }
@@ -161,7 +167,8 @@ func (m *maker) account(a controllers.AccountOutlook) {
 	m.plan.Summary.Accounts++
 	for _, b := range a.Baselines {
 		m.plan.Summary.Checks += b.Planned
-		m.plan.Baselines[m.index[b.Baseline]].Accounts++
+		of := &m.plan.Baselines[m.index[b.Baseline]]
+		of.Accounts, of.Checks = of.Accounts+1, of.Checks+b.Planned
 		if a.Err == nil {
 			m.baseline(a, b)
 		}
@@ -169,7 +176,7 @@ func (m *maker) account(a controllers.AccountOutlook) {
 	if a.Err != nil {
 		reason, message := control.Explain(a.Err)
 		m.plan.Unreachable = append(m.plan.Unreachable, unreachable{
-			Account: id, AccountName: nameOf(a.Account), Role: a.Role, Reason: reason, Message: control.Bounded(message, maxMessage)})
+			Account: id, AccountName: nameOf(a.Account), Role: a.Role, Reason: reason, Message: said(message)})
 	}
 	for _, region := range a.Denied {
 		m.note("account %s: a service control policy refuses %s, where nothing was looked at", id, region)
@@ -205,7 +212,7 @@ func list(names []string) string {
 }
 
 func (m *maker) untold(u unknown) {
-	u.Resource, u.Message = control.Bounded(u.Resource, maxMessage), control.Bounded(u.Message, maxMessage)
+	u.Resource, u.Message = control.Bounded(u.Resource, maxMessage), said(u.Message)
 	m.plan.Unknown = append(m.plan.Unknown, u)
 }
 
@@ -240,22 +247,39 @@ func (m *maker) change(a controllers.AccountOutlook, c controllers.CheckOutlook,
 		Reversible: c.Control.Reversible() && risk < control.Irreversible, Effect: effect, Exception: j.Excepted,
 		Message: control.Bounded(why, maxMessage), Fields: []fieldChange{},
 	}
-	if b.Invalid != "" && effect == controllers.EffectChanged && c.Control.Scope != control.Organization {
-		one.Effect, one.Message = controllers.EffectHeld, b.Invalid
-	}
-	if len(b.Waves) > 0 && c.Control.Scope != control.Organization && (effect == controllers.EffectChanged || effect == controllers.EffectApproval) {
-		wave := m.Rollouts[c.Baseline].Of[a.Account.Name]
-		one.Wave = fmt.Sprintf("%d/%d %s", wave+1, len(b.Waves), b.Waves[wave])
-	}
 	for _, f := range j.Fields {
 		one.Fields = append(one.Fields, fieldChange{
 			Path: control.Bounded(f.Path, maxValue), From: control.Bounded(f.Got, maxValue), To: control.Bounded(f.Want, maxValue)})
 	}
+	if c.Control.Scope != control.Organization { // a rollout does not concern what is decided in one account
+		b.inTurn(&one, m.Rollouts[c.Baseline].Of[a.Account.Name])
+	}
 	b.Changes = append(b.Changes, one)
-	costs := effect == controllers.EffectChanged || effect == controllers.EffectApproval || effect == controllers.EffectHeld
-	known := slices.ContainsFunc(b.Costs, func(k cost) bool { return k.Control == c.Control.ID })
-	if costs && !known && c.Control.Cost != "" && !one.Weakens {
-		b.Costs = append(b.Costs, cost{c.Control.ID, c.Control.Cost})
+	if one.writes() && !one.Weakens {
+		b.costs(c.Control)
+	}
+}
+
+// writes says whether it would be made, now or later.
+func (c change) writes() bool {
+	return slices.Contains([]controllers.Effect{controllers.EffectChanged, controllers.EffectApproval, controllers.EffectHeld}, c.Effect)
+}
+
+// inTurn says in which wave a change is made, and holds it back where the waves are wrong.
+func (b *baseline) inTurn(c *change, wave int) {
+	if len(b.Waves) == 0 || !c.writes() {
+		return
+	}
+	if b.Invalid != "" && c.Effect == controllers.EffectChanged {
+		c.Effect, c.Message = controllers.EffectHeld, b.Invalid
+	}
+	c.Wave = fmt.Sprintf("%d/%d %s", wave+1, len(b.Waves), b.Waves[wave])
+}
+
+// costs notes once what a control costs.
+func (b *baseline) costs(c control.Bound) {
+	if c.Cost != "" && !slices.ContainsFunc(b.Costs, func(k cost) bool { return k.Control == c.ID }) {
+		b.Costs = append(b.Costs, cost{c.ID, c.Cost})
 	}
 }
 
@@ -273,7 +297,7 @@ func (m *maker) finish() *plan {
 			p.Summary.count(c.Effect)
 		}
 		if b.Accounts == 0 {
-			m.note("%s has no check in any account that was looked at", b.Baseline)
+			m.note("%s selects no account that was looked at", b.Baseline)
 		}
 	}
 	slices.SortStableFunc(p.Unknown, func(x, y unknown) int {

@@ -99,7 +99,7 @@ func (r *rules) broken(ctx context.Context, object map[string]any, name string) 
 func sentence(e *field.Error) string {
 	body := e.ErrorBody()
 	switch e.BadValue.(type) {
-	case map[string]any, []any:
+	case map[string]any, []any, field.OmitValueType:
 		body = e.Detail
 	}
 	path := strings.TrimPrefix(e.Field, "<nil>.")

@@ -24,16 +24,14 @@ func (c *command) gather(ctx context.Context, given *manifests, way *cloud.Cloud
 		Parallel: c.parallel, Clock: c.Clock,
 	}
 	cluster, err := c.cluster()
-	if err != nil {
-		return nil, nil, err
-	}
 	switch {
+	case err != nil:
+		return nil, nil, err
 	case cluster == nil && c.withCluster:
 		return nil, nil, errors.New("--with-cluster-baselines needs a cluster: name it with --kubeconfig or --context")
 	case cluster == nil && in.Organization == nil:
 		return nil, nil, errNoSource
-	}
-	if cluster != nil && (c.withCluster || in.Organization == nil) {
+	case c.withCluster, in.Organization == nil:
 		if err := c.fromCluster(ctx, in, cluster); err != nil {
 			return nil, nil, err
 		}
@@ -41,20 +39,26 @@ func (c *command) gather(ctx context.Context, given *manifests, way *cloud.Cloud
 	if given.organization == nil {
 		return in, c.members(ctx, in), nil
 	}
-	found, err := controllers.Discover(ctx, way, in.Organization, given.accounts, in.Only)
+	notes, err = c.discover(ctx, in)
+	return in, notes, err
+}
+
+// discover takes the accounts from AWS, as the manager does.
+func (c *command) discover(ctx context.Context, in *controllers.ForecastInput) (notes []string, err error) {
+	found, err := controllers.Discover(ctx, in.Cloud, in.Organization, in.Accounts, in.Only)
 	if err != nil {
-		return nil, nil, err
+		return nil, errors.New(said(err.Error()))
 	}
 	in.Accounts, in.Members, in.Organization.Status.OrganizationID = found.Accounts, found.Members, found.OrganizationID
 	for _, p := range found.Problems {
 		notes = append(notes, "left out of labels: "+p)
 	}
-	return in, notes, nil
+	return notes, nil
 }
 
 func (c *command) cluster() (client.Reader, error) {
 	if c.Cluster == nil {
-		return nil, nil //nolint:nilnil // no cluster was named, which is no error
+		return nil, nil
 	}
 	return c.Cluster()
 }
@@ -113,7 +117,7 @@ func (c *command) members(ctx context.Context, in *controllers.ForecastInput) (n
 		}
 		members, err := controllers.ReadMembers(ctx, in.Cloud, in.Organization, in.Accounts)
 		if err != nil {
-			return []string{"e-mail addresses, which new GuardDuty members need, are not known: " + err.Error()}
+			return []string{"e-mail addresses, which new GuardDuty members need, are not known: " + said(err.Error())}
 		}
 		in.Members = members
 		return nil

@@ -83,6 +83,9 @@ func (s summary) text() string {
 	text := fmt.Sprintf("%s, %s: ", plural(s.Accounts, "account"), plural(s.Checks, "check"))
 	var parts []string
 	for _, n := range s.counts() {
+		if n.n == 1 {
+			n.what = strings.Replace(n.what, "accounts", "account", 1)
+		}
 		if n.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n.n, n.what))
 		}
@@ -104,8 +107,8 @@ type counted struct {
 func (s summary) counts() []counted {
 	return []counted{
 		{s.Changed, "changed at once"}, {s.AwaitingApproval, "changed after an approval"}, {s.Held, "held back"},
-		{s.Reported, "only reported"}, {s.Excepted, "excused by exceptions"}, {s.Unknown, "could not be told"},
-		{s.Unreachable, "accounts cannot be entered"},
+		{s.Reported, "only reported"}, {s.Excepted, "excused by an exception"}, {s.Unknown, "that could not be told"},
+		{s.Unreachable, "accounts that cannot be entered"},
 	}
 }
 
@@ -118,11 +121,13 @@ func plural(n int, one string) string {
 
 // title is the baseline's line, with the order in which its accounts are changed.
 func (b baseline) title() string {
-	t := b.Baseline + ": " + plural(b.Accounts, "account")
-	if len(b.Changes) == 0 {
-		return t + ", nothing departs in what was looked at"
+	t := b.Baseline + ": " + plural(b.Accounts, "account") + ", " + plural(b.Checks, "check")
+	switch {
+	case len(b.Changes) > 0:
+		t += ", " + plural(len(b.Changes), "departure")
+	case b.Checks > 0:
+		t += ", nothing seen that departs"
 	}
-	t += ", " + plural(len(b.Changes), "departure")
 	if len(b.Waves) > 0 {
 		t += "; waves: " + strings.Join(b.Waves, ", ")
 	}
