@@ -137,24 +137,29 @@ const (
 	EffectExcepted Effect = "Excepted"
 )
 
-// Effect says what would become of one of the check's departures, and why.
-func (c CheckOutlook) Effect(j engine.Judged) (effect Effect, why string) {
+// Effect says what would become of one of the check's departures; reason is a constant, and why says more. Both are empty where it
+// would be changed at once.
+func (c CheckOutlook) Effect(j engine.Judged) (effect Effect, reason, why string) {
 	switch held := c.Held.Reason != ""; {
 	case j.Excepted != "":
-		return EffectExcepted, j.Message
+		return EffectExcepted, j.Reason, j.Message
 	case j.Reason == v1alpha1.RowAwaitingApproval && held:
-		return EffectApproval, j.Message + "; " + c.Held.Message
+		return EffectApproval, c.Held.Reason, j.Message + "; " + c.Held.Message
 	case j.Reason == v1alpha1.RowAwaitingApproval:
-		return EffectApproval, j.Message
+		return EffectApproval, j.Reason, j.Message
 	case j.Reason == v1alpha1.RowWritesDisabled && held:
-		return EffectHeld, c.Held.Message
+		return EffectHeld, c.Held.Reason, c.Held.Message
 	case j.Reason == v1alpha1.RowWritesDisabled:
-		return EffectChanged, ""
+		return EffectChanged, "", ""
 	case j.Reason == v1alpha1.RowSuspended:
-		return EffectHeld, j.Message
+		return EffectHeld, j.Reason, j.Message
 	}
-	return EffectReported, j.Message
+	return EffectReported, j.Reason, j.Message
 }
+
+// Follows says whether a finding is of a resource that waits for something else that must hold first, as GuardDuty's plans do for
+// GuardDuty: what would be changed of it is known only then. What waits without a resource waits for AWS to answer.
+func Follows(j engine.Judged) bool { return j.Outcome == control.Waiting && j.Resource != "" }
 
 // forecaster makes a forecast.
 type forecaster struct {

@@ -27,7 +27,7 @@ func (f *forecaster) run(ctx context.Context, pass engine.Pass) []engine.Result 
 			continue
 		}
 		var until time.Time
-		if pass.Tasks, until = comesLater(results, f.Clock()); len(pass.Tasks) > 0 {
+		if pass.Tasks, until = comesLater(results, f.Clock(), waits < mostBlindWaits); len(pass.Tasks) > 0 {
 			waits++
 			pause(ctx, until.Sub(f.Clock()))
 		}
@@ -41,11 +41,13 @@ func (f *forecaster) run(ctx context.Context, pass engine.Pass) []engine.Result 
 	return results
 }
 
-// mostWaits is how often a forecast waits for what AWS makes later or lets be asked for later.
-const mostWaits = 5
-
-// waitAgain is how long it waits for what has no turn of its own, such as a credential report that AWS is making.
-const waitAgain = 5 * time.Second
+// A forecast waits mostWaits times for what has its turn later, and mostBlindWaits times, for waitAgain, for what waits and does
+// not say until when: for a credential report that AWS is making.
+const (
+	mostWaits      = 5
+	mostBlindWaits = 2
+	waitAgain      = 5 * time.Second
+)
 
 // unfinished are the tasks that a pass skipped, and with them those that a policy refused in the same regions: only together
 // they tell whether it refuses the region.
@@ -65,15 +67,16 @@ func unfinished(results []engine.Result) []*engine.Task {
 	return tasks
 }
 
-// comesLater are the tasks that wait for something that comes by itself, and until when it is worth waiting.
-func comesLater(results []engine.Result, now time.Time) (tasks []*engine.Task, until time.Time) {
+// comesLater are the tasks that wait for something that comes by itself, and until when it is worth waiting; blindly is true where
+// those count that do not say until when.
+func comesLater(results []engine.Result, now time.Time, blindly bool) (tasks []*engine.Task, until time.Time) {
 	for _, res := range results {
 		again := time.Time{}
 		for _, j := range res.Findings {
 			switch {
 			case !j.Again.IsZero():
 				again = j.Again
-			case j.Outcome == control.Waiting:
+			case j.Outcome == control.Waiting && !Follows(j) && blindly:
 				again = now.Add(waitAgain)
 			}
 		}

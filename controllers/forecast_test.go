@@ -97,7 +97,7 @@ func lines(out *Outlook) []string {
 		for _, b := range a.Baselines {
 			for _, c := range b.Checks {
 				for _, j := range c.Findings {
-					effect, why := c.Effect(j)
+					effect, _, why := c.Effect(j)
 					if effect != EffectHeld {
 						why = ""
 					}
@@ -248,18 +248,22 @@ func TestWhatComesLaterIsWaitedFor(t *testing.T) {
 		}
 		return r
 	}
-	tasks, until := comesLater([]engine.Result{
+	results := []engine.Result{
 		at("has a turn", control.Finding{Outcome: control.Waiting, Again: noon.Add(time.Minute)}),
 		at("waits", control.Finding{Outcome: control.Waiting}),
+		at("follows", control.Finding{Outcome: control.Waiting, Drift: control.Drift{Resource: "trail"}}),
 		at("departs", control.Finding{}),
 		at("is unknown", control.Finding{Outcome: control.Unknown}),
-	}, noon)
-	var names []string
-	for _, task := range tasks {
-		names = append(names, task.Baseline)
 	}
-	same(t, "tasks", []string{"has a turn", "waits"}, names)
-	same(t, "until", noon.Add(time.Minute), until)
+	for blindly, want := range map[bool][]string{true: {"has a turn", "waits"}, false: {"has a turn"}} {
+		tasks, until := comesLater(results, noon, blindly)
+		var names []string
+		for _, task := range tasks {
+			names = append(names, task.Baseline)
+		}
+		same(t, "tasks", want, names)
+		same(t, "until", noon.Add(time.Minute), until)
+	}
 }
 
 func TestAnAccountOfWhichOnlyReadingIsAskedHasNoSessionThatWrites(t *testing.T) {

@@ -33,8 +33,11 @@ func (p *plan) markdown() string {
 	if lines := p.unreachableLines(); len(lines) > 1 {
 		out.WriteString("\n### Accounts that cannot be entered\n\n" + folded(lines, "accounts"))
 	}
-	if lines := p.unknownLines(); len(lines) > 1 {
-		out.WriteString("\n### What could not be told\n\n" + folded(lines, "checks"))
+	if len(p.Unknown) > 0 {
+		out.WriteString("\n### What could not be told\n\n" + folded(untoldLines(p.Unknown), "checks"))
+	}
+	if len(p.Waiting) > 0 {
+		out.WriteString("\n### What follows something else, and can be told only then\n\n" + folded(untoldLines(p.Waiting), "checks"))
 	}
 	if len(p.Notes) > 0 {
 		out.WriteString("\n### Notes\n\n")

@@ -23,7 +23,9 @@ const (
 type plan struct {
 	Summary   summary    `json:"summary"`
 	Baselines []baseline `json:"baselines"`
-	// Unknown is what could not be told, Unreachable which accounts could not be entered.
+	// Waiting is what can be told only once something else holds, Unknown what could not be told, Unreachable which accounts could not
+	// be entered.
+	Waiting     []unknown     `json:"waiting"`
 	Unknown     []unknown     `json:"unknown"`
 	Unreachable []unreachable `json:"unreachable"`
 	Notes       []string      `json:"notes"`
@@ -39,6 +41,7 @@ type summary struct {
 	Held             int    `json:"held"`
 	Reported         int    `json:"reported"`
 	Excepted         int    `json:"excepted"`
+	Waiting          int    `json:"waiting"`
 	Unknown          int    `json:"unknown"`
 	Unreachable      int    `json:"unreachable"`
 }
@@ -76,6 +79,7 @@ type change struct {
 	Weakens     bool               `json:"weakens,omitempty"`
 	Reversible  bool               `json:"reversible"`
 	Effect      controllers.Effect `json:"effect"`
+	Reason      string             `json:"reason,omitempty"`
 	Exception   string             `json:"exception,omitempty"`
 	Message     string             `json:"message,omitempty"`
 	Wave        string             `json:"wave,omitempty"`
@@ -122,7 +126,7 @@ type maker struct {
 
 func newPlan(found *controllers.Outlook, in *controllers.ForecastInput) *plan {
 	m := &maker{Outlook: found, index: map[string]int{}, plan: plan{
-		Baselines: []baseline{}, Unknown: []unknown{}, Unreachable: []unreachable{}, Notes: []string{},
+		Baselines: []baseline{}, Waiting: []unknown{}, Unknown: []unknown{}, Unreachable: []unreachable{}, Notes: []string{},
 	}}
 	for _, b := range in.Baselines {
 		for _, k := range in.Kinds {
@@ -211,9 +215,11 @@ func list(names []string) string {
 	return ": " + strings.Join(names, ", ")
 }
 
-func (m *maker) untold(u unknown) {
+func (m *maker) untold(u unknown) { m.plan.Unknown = append(m.plan.Unknown, u.bounded()) }
+
+func (u unknown) bounded() unknown {
 	u.Resource, u.Message = control.Bounded(u.Resource, maxMessage), said(u.Message)
-	m.plan.Unknown = append(m.plan.Unknown, u)
+	return u
 }
 
 func (m *maker) check(a controllers.AccountOutlook, c controllers.CheckOutlook) {
@@ -226,13 +232,16 @@ func (m *maker) check(a controllers.AccountOutlook, c controllers.CheckOutlook) 
 		return
 	}
 	for _, j := range c.Findings {
-		switch j.Outcome {
-		case control.Departs:
+		about := unknown{Account: a.Account.Name, Baseline: c.Baseline, Control: c.Control.ID, Region: c.Region,
+			Resource: j.Resource, Reason: j.Reason, Message: j.Message}
+		switch {
+		case j.Outcome == control.Departs:
 			m.change(a, c, j)
-		case control.NotApplicable:
+		case j.Outcome == control.NotApplicable:
+		case controllers.Follows(j):
+			m.plan.Waiting = append(m.plan.Waiting, about.bounded())
 		default:
-			m.untold(unknown{Account: a.Account.Name, Baseline: c.Baseline, Control: c.Control.ID, Region: c.Region,
-				Resource: j.Resource, Reason: j.Reason, Message: j.Message})
+			m.untold(about)
 		}
 	}
 }
@@ -240,12 +249,12 @@ func (m *maker) check(a controllers.AccountOutlook, c controllers.CheckOutlook) 
 func (m *maker) change(a controllers.AccountOutlook, c controllers.CheckOutlook, j engine.Judged) {
 	b := &m.plan.Baselines[m.index[c.Baseline]]
 	risk := c.Control.RiskOf(j.Drift)
-	effect, why := c.Effect(j)
+	effect, reason, why := c.Effect(j)
 	one := change{
 		Account: a.Account.Name, AccountName: nameOf(a.Account), Control: c.Control.ID, Severity: c.Control.Severity, Region: c.Region,
 		Resource: control.Bounded(j.Resource, maxMessage), Risk: risk.String(), Weakens: c.Control.Weakens(j.Drift) && risk != control.ReportOnly,
-		Reversible: c.Control.Reversible() && risk < control.Irreversible, Effect: effect, Exception: j.Excepted,
-		Message: control.Bounded(why, maxMessage), Fields: []fieldChange{},
+		Reversible: c.Control.Reversible() && risk < control.Irreversible, Effect: effect, Reason: reason,
+		Exception: j.Excepted, Message: control.Bounded(why, maxMessage), Fields: []fieldChange{},
 	}
 	for _, f := range j.Fields {
 		one.Fields = append(one.Fields, fieldChange{
@@ -271,7 +280,7 @@ func (b *baseline) inTurn(c *change, wave int) {
 		return
 	}
 	if b.Invalid != "" && c.Effect == controllers.EffectChanged {
-		c.Effect, c.Message = controllers.EffectHeld, b.Invalid
+		c.Effect, c.Reason, c.Message = controllers.EffectHeld, v1alpha1.RowRolloutPaused, b.Invalid
 	}
 	c.Wave = fmt.Sprintf("%d/%d %s", wave+1, len(b.Waves), b.Waves[wave])
 }
@@ -300,16 +309,20 @@ func (m *maker) finish() *plan {
 			m.note("%s selects no account that was looked at", b.Baseline)
 		}
 	}
-	slices.SortStableFunc(p.Unknown, func(x, y unknown) int {
-		return cmp.Or(strings.Compare(x.Account, y.Account), strings.Compare(x.Baseline, y.Baseline), strings.Compare(x.Control, y.Control),
-			strings.Compare(x.Region, y.Region), strings.Compare(x.Resource, y.Resource), strings.Compare(x.Message, y.Message))
-	})
+	slices.SortStableFunc(p.Unknown, inOrder)
+	slices.SortStableFunc(p.Waiting, inOrder)
+	p.Summary.Waiting = len(p.Waiting)
 	p.Summary.Unknown, p.Summary.Unreachable = len(p.Unknown), len(p.Unreachable)
 	for _, n := range m.Notes {
 		m.note("%s", n)
 	}
 	p.Summary.Verdict = p.judge()
 	return p
+}
+
+func inOrder(x, y unknown) int {
+	return cmp.Or(strings.Compare(x.Account, y.Account), strings.Compare(x.Baseline, y.Baseline), strings.Compare(x.Control, y.Control),
+		strings.Compare(x.Region, y.Region), strings.Compare(x.Resource, y.Resource), strings.Compare(x.Message, y.Message))
 }
 
 func (s *summary) count(e controllers.Effect) {
@@ -334,7 +347,7 @@ func (p *plan) judge() string {
 	switch {
 	case s.Unknown+s.Unreachable > 0, s.Checks == 0, invalid:
 		return untold
-	case s.Changed+s.AwaitingApproval+s.Held+s.Reported > 0:
+	case s.Changed+s.AwaitingApproval+s.Held+s.Reported+s.Waiting > 0:
 		return drifted
 	}
 	return clean

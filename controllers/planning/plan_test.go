@@ -75,6 +75,7 @@ func aPlan(t *testing.T) *plan {
 			departs("arn:key|two", v1alpha1.RowWritesDisabled, "", control.Field{Path: "state", Want: "Enabled", Got: "Disabled"}, control.Field{Path: "period", Want: "365", Got: ""})),
 		check(flag, "eu-west-1", departs("arn:flag", v1alpha1.RowAwaitingApproval, "would set <b>|x", control.Field{Path: "kmsKey", Want: "alias/b", Got: "@alice #1"})),
 		check(flag, "eu-central-1", engine.Judged{Finding: control.Finding{Outcome: control.Unknown, Reason: "AccessDenied", Message: "no — allow it; tried again by itself"}}),
+		check(flag, "us-east-1", engine.Judged{Finding: control.Finding{Drift: control.Drift{Resource: "arn:flag"}, Outcome: control.Waiting, Reason: "Waiting", Message: "there is no key yet"}}),
 		check(bound(t, "ebs-volume-encryption", false), "eu-west-1", departs("arn:volume", v1alpha1.RowReportOnly, "Plumbline does not change this")),
 		check(bound(t, "rds-storage-encryption", false), "eu-west-1", excused),
 	}
@@ -91,7 +92,7 @@ func aPlan(t *testing.T) *plan {
 }
 
 func TestAPlanAsATable(t *testing.T) {
-	same(t, "table", `2 accounts, 10 checks: 1 changed at once, 1 changed after an approval, 1 only reported, 1 excused by an exception, 1 that could not be told, 1 account that cannot be entered
+	same(t, "table", `2 accounts, 10 checks: 1 changed at once, 1 changed after an approval, 1 only reported, 1 excused by an exception, 1 that follow something else, 1 that could not be told, 1 account that cannot be entered
 
 EncryptionBaseline/nobody: 0 accounts, 0 checks
 
@@ -112,6 +113,10 @@ What could not be told
   ACCOUNT        BASELINE                          CONTROL                  REGION         RESOURCE   REASON         MESSAGE
   111122223333   EncryptionBaseline/organization   ebs-default-encryption   eu-central-1   –          AccessDenied   no — allow it; plan again later
 
+What follows something else, and can be told only then
+  ACCOUNT        BASELINE                          CONTROL                  REGION      RESOURCE   REASON    MESSAGE
+  111122223333   EncryptionBaseline/organization   ebs-default-encryption   us-east-1   arn:flag   Waiting   there is no key yet
+
 Notes
   account 777788889999 was not looked at: its state in AWS Organizations is SUSPENDED; it is not touched
   EncryptionBaseline/nobody selects no account that was looked at
@@ -122,7 +127,7 @@ Notes
 func TestAPlanInMarkdown(t *testing.T) {
 	same(t, "Markdown", `## Plumbline plan
 
-**2 accounts, 10 checks: 1 changed at once, 1 changed after an approval, 1 only reported, 1 excused by an exception, 1 that could not be told, 1 account that cannot be entered**
+**2 accounts, 10 checks: 1 changed at once, 1 changed after an approval, 1 only reported, 1 excused by an exception, 1 that follow something else, 1 that could not be told, 1 account that cannot be entered**
 
 | | |
 |---|---:|
@@ -133,6 +138,7 @@ func TestAPlanInMarkdown(t *testing.T) {
 | held back | 0 |
 | only reported | 1 |
 | excused by an exception | 1 |
+| that follow something else | 1 |
 | that could not be told | 1 |
 | accounts that cannot be entered | 1 |
 
@@ -167,6 +173,12 @@ Costs:
 | ACCOUNT | BASELINE | CONTROL | REGION | RESOURCE | REASON | MESSAGE |
 |---|---|---|---|---|---|---|
 | 111122223333 | EncryptionBaseline/organization | ebs-default-encryption | eu-central-1 | – | AccessDenied | no — allow it; plan again later |
+
+### What follows something else, and can be told only then
+
+| ACCOUNT | BASELINE | CONTROL | REGION | RESOURCE | REASON | MESSAGE |
+|---|---|---|---|---|---|---|
+| 111122223333 | EncryptionBaseline/organization | ebs-default-encryption | us-east-1 | arn:flag | Waiting | there is no key yet |
 
 ### Notes
 
@@ -233,6 +245,8 @@ func TestTheVerdictOfAPlan(t *testing.T) {
 		"a region that a policy refuses":      {one(denied, controllers.RolloutOutlook{}), ExitClean, "<nil>"},
 		"something would change":              {one(looked(changed), controllers.RolloutOutlook{}), ExitDrift, "there is drift"},
 		"something is only reported":          {one(looked(departs("arn", v1alpha1.RowAudit, "")), controllers.RolloutOutlook{}), ExitDrift, "there is drift"},
+		"something follows something else":    {one(looked(engine.Judged{Finding: control.Finding{Outcome: control.Waiting, Drift: control.Drift{Resource: "arn"}}}), controllers.RolloutOutlook{}), ExitDrift, "there is drift"},
+		"something waits for AWS":             {one(looked(engine.Judged{Finding: control.Finding{Outcome: control.Waiting}}), controllers.RolloutOutlook{}), ExitError, "what could not be told: 1; the plan lists each with its reason"},
 		"something departs, some is not told": {one(looked(changed, engine.Judged{Finding: control.Finding{Outcome: control.Unknown, Reason: "X"}}), controllers.RolloutOutlook{}), ExitError, "what could not be told: 1; the plan lists each with its reason"},
 		"regions that cannot be listed":       {one(regions, controllers.RolloutOutlook{}), ExitError, "what could not be told: 1; the plan lists each with its reason"},
 		"regions that are nowhere":            {one(nowhere, controllers.RolloutOutlook{}), ExitError, "what could not be told: 1; the plan lists each with its reason"},

@@ -66,8 +66,11 @@ func (p *plan) table(wide bool) string {
 	if lines := p.unreachableLines(); len(lines) > 1 {
 		out.WriteString("\nAccounts that cannot be entered\n" + columns(lines))
 	}
-	if lines := p.unknownLines(); len(lines) > 1 {
-		out.WriteString("\nWhat could not be told\n" + columns(lines))
+	if len(p.Unknown) > 0 {
+		out.WriteString("\nWhat could not be told\n" + columns(untoldLines(p.Unknown)))
+	}
+	if len(p.Waiting) > 0 {
+		out.WriteString("\nWhat follows something else, and can be told only then\n" + columns(untoldLines(p.Waiting)))
 	}
 	if len(p.Notes) > 0 {
 		out.WriteString("\nNotes\n")
@@ -107,7 +110,8 @@ type counted struct {
 func (s summary) counts() []counted {
 	return []counted{
 		{s.Changed, "changed at once"}, {s.AwaitingApproval, "changed after an approval"}, {s.Held, "held back"},
-		{s.Reported, "only reported"}, {s.Excepted, "excused by an exception"}, {s.Unknown, "that could not be told"},
+		{s.Reported, "only reported"}, {s.Excepted, "excused by an exception"}, {s.Waiting, "that follow something else"},
+		{s.Unknown, "that could not be told"},
 		{s.Unreachable, "accounts that cannot be entered"},
 	}
 }
@@ -193,7 +197,7 @@ func (c change) effect() string {
 	case controllers.EffectApproval:
 		return "after approval"
 	case controllers.EffectHeld:
-		return "held back"
+		return "held back: " + c.Reason
 	case controllers.EffectExcepted:
 		return "excused by " + c.Exception
 	}
@@ -215,9 +219,9 @@ func (p *plan) unreachableLines() [][]string {
 	return lines
 }
 
-func (p *plan) unknownLines() [][]string {
+func untoldLines(all []unknown) [][]string {
 	lines := [][]string{{"ACCOUNT", "BASELINE", "CONTROL", "REGION", "RESOURCE", "REASON", "MESSAGE"}}
-	for _, u := range p.Unknown {
+	for _, u := range all {
 		lines = append(lines, []string{u.Account, u.Baseline, orNone(u.Control), orNone(u.Region), orNone(u.Resource), u.Reason, u.Message})
 	}
 	return lines

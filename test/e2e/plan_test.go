@@ -112,7 +112,7 @@ var _ = Describe("A plan", Ordered, ContinueOnFailure, func() {
 
 		p := told(run(ctx, "-f", dir, "-o", "json"))
 		Expect(p.Summary).To(Equal(map[string]any{"verdict": "Drift", "accounts": 7.0, "checks": 48.0, "changed": 1.0,
-			"awaitingApproval": 2.0, "held": 0.0, "reported": 0.0, "excepted": 0.0, "unknown": 0.0, "unreachable": 0.0}))
+			"awaitingApproval": 2.0, "held": 0.0, "reported": 0.0, "excepted": 0.0, "waiting": 0.0, "unknown": 0.0, "unreachable": 0.0}))
 		Expect(p.Baselines[0].Changes).To(HaveLen(1))
 		Expect(p.Baselines[0].Changes[0].Account + " " + p.Baselines[0].Changes[0].Effect).To(Equal(payProd + " Changed"))
 		Expect(told(run(ctx, "-f", dir, "-o", "json", "--as-declared")).Summary).To(And(HaveKeyWithValue("reported", 3.0), HaveKeyWithValue("changed", 0.0)))
@@ -130,6 +130,23 @@ var _ = Describe("A plan", Ordered, ContinueOnFailure, func() {
 		out := run(ctx, "-f", dir)
 		Expect(out.Code).To(Equal(0), out.Stderr)
 		Expect(out.Stdout).To(And(ContainSubstring("1 excused by an exception"), ContainSubstring("excused by workshop")))
+	})
+
+	It("is made of the samples, as somebody would begin", func(ctx SpecContext) {
+		root, err := stack.Root()
+		Expect(err).NotTo(HaveOccurred())
+		samples, err := filepath.Glob(filepath.Join(root, "config", "samples", "*.yaml"))
+		Expect(err).NotTo(HaveOccurred())
+		for _, file := range samples {
+			text, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			write(filepath.Base(file), strings.ReplaceAll(string(text), "plumbline-example", externalID))
+		}
+		out := run(ctx, "-f", dir)
+		Expect(out.Code).To(Equal(2), out.Stderr)
+		Expect(out.Stdout).To(HavePrefix("7 accounts, 275 checks: 8 changed after an approval, 29 held back, 15 only reported, 22 that follow something else\n"))
+		Expect(out.Stdout).To(And(ContainSubstring("held back: NewAccount"), ContainSubstring("held back: ManagementAccount"),
+			ContainSubstring("kustomization.yaml:5 (document 1): Kustomization is not read")))
 	})
 
 	It("is written in Markdown to a file", func(ctx SpecContext) {
