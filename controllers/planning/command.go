@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/controllers"
-	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
@@ -158,7 +157,7 @@ func (c *command) plan(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
 	}
-	in, notes, err := c.gather(ctx, given, cloud.New(base, nil, c.Clock))
+	in, notes, err := c.gather(ctx, given, base)
 	if err != nil {
 		return nil, err
 	}

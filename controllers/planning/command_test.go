@@ -84,3 +84,21 @@ func TestProgressInPlainLines(t *testing.T) {
 	p.end()
 	same(t, "what is said, where it takes long", "2 of 3 accounts looked at\n", out.String())
 }
+
+func TestWithoutCredentialsItSaysWhatToGive(t *testing.T) {
+	streams, _, _, _ := genericiooptions.NewTestIOStreams()
+	streams.In = strings.NewReader(organizationYAML + "---\n" + s3YAML)
+	cmd := New(Options{
+		Streams: streams, Kinds: controls.Kinds(), Clock: time.Now,
+		AWS: func(context.Context) (aws.Config, error) {
+			return aws.Config{Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{}, errors.New("no source has any")
+			})}, nil
+		},
+	})
+	cmd.SetArgs([]string{"-f", "-"})
+	err := cmd.ExecuteContext(context.Background())
+	if err == nil || !strings.HasPrefix(err.Error(), "finding AWS credentials: no source has any; set AWS_PROFILE") {
+		t.Errorf("it ended with %v", err)
+	}
+}

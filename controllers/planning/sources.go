@@ -3,8 +3,10 @@ package planning
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
@@ -17,9 +19,9 @@ var errNoSource = errors.New("nothing says which organization: add a file with i
 	"or name the cluster that has it with --kubeconfig or --context")
 
 // gather brings together what files, cluster and AWS say. notes are what a person should know of it.
-func (c *command) gather(ctx context.Context, given *manifests, way *cloud.Cloud) (in *controllers.ForecastInput, notes []string, err error) {
+func (c *command) gather(ctx context.Context, given *manifests, base aws.Config) (in *controllers.ForecastInput, notes []string, err error) {
 	in = &controllers.ForecastInput{
-		Cloud: way, Organization: given.organization, Accounts: given.accounts, Only: slices.Compact(slices.Sorted(slices.Values(c.accounts))),
+		Cloud: cloud.New(base, nil, c.Clock), Organization: given.organization, Accounts: given.accounts, Only: slices.Compact(slices.Sorted(slices.Values(c.accounts))),
 		Kinds: c.Kinds, Baselines: given.baselines, Exceptions: given.exceptions, AsDeclared: c.asDeclared,
 		Parallel: c.parallel, Clock: c.Clock,
 	}
@@ -35,6 +37,9 @@ func (c *command) gather(ctx context.Context, given *manifests, way *cloud.Cloud
 		if err := c.fromCluster(ctx, in, cluster); err != nil {
 			return nil, nil, err
 		}
+	}
+	if _, err := base.Credentials.Retrieve(ctx); err != nil {
+		return nil, nil, fmt.Errorf("finding AWS credentials: %w; set AWS_PROFILE, or give credentials that may assume the audit roles in another way of the SDK", err)
 	}
 	if given.organization == nil {
 		return in, c.members(ctx, in), nil
