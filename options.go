@@ -50,6 +50,7 @@ The flag wins.
 
 Usage:
   plumbline [flags]
+  plumbline plan -f FILE|DIR   (what baselines would change; plumbline plan --help)
   plumbline version
 
 Flags:

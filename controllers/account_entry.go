@@ -17,10 +17,24 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
-// enter opens a session for the account. Nothing is called yet. That an administrator cannot be entered keeps nobody from
-// entering the account: it is the answer of whatever asks for the administrator.
+// enter opens a session for the account. Nothing is called yet.
 func (r *AccountReconciler) enter(ctx context.Context, org *v1alpha1.AWSOrganization, a *v1alpha1.AWSAccount) (*cloud.Session, error) {
-	entry, err := r.Entry(org, a.Name, a.Spec.Roles)
+	return enter(r.Cloud, org, a, r.Entry, func(id string) v1alpha1.AccountRoles {
+		var own v1alpha1.AWSAccount
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: id}, &own); err != nil {
+			return v1alpha1.AccountRoles{}
+		}
+		return own.Spec.Roles
+	})
+}
+
+// howToEnter says how an account is entered.
+type howToEnter func(org *v1alpha1.AWSOrganization, id string, own v1alpha1.AccountRoles) (cloud.Account, error)
+
+// enter opens a session for the account; roles are those that an account itself names. That an administrator cannot be entered
+// keeps nobody from entering the account: it is the answer of whatever asks for the administrator.
+func enter(c *cloud.Cloud, org *v1alpha1.AWSOrganization, a *v1alpha1.AWSAccount, how howToEnter, roles func(id string) v1alpha1.AccountRoles) (*cloud.Session, error) {
+	entry, err := how(org, a.Name, a.Spec.Roles)
 	if err != nil {
 		return nil, err
 	}
@@ -29,16 +43,11 @@ func (r *AccountReconciler) enter(ctx context.Context, org *v1alpha1.AWSOrganiza
 	known["management"] = string(org.Spec.ManagementAccount)
 	for service, id := range known {
 		// An administrator's own AWSAccount may name other roles than the organization's.
-		roles := v1alpha1.AccountRoles{}
-		var admin v1alpha1.AWSAccount
-		if err := r.Client.Get(ctx, client.ObjectKey{Name: id}, &admin); err == nil {
-			roles = admin.Spec.Roles
-		}
-		if admins[service], err = r.Entry(org, id, roles); err != nil {
+		if admins[service], err = how(org, id, roles(id)); err != nil {
 			admins[service] = cloud.Account{ID: id, Problem: err.Error()}
 		}
 	}
-	return r.Cloud.Session(entry, admins), nil
+	return c.Session(entry, admins), nil
 }
 
 // Entry says how an account is entered: its own roles, else the organization's.
@@ -175,10 +184,14 @@ func (r *AccountReconciler) facts(w world, org *v1alpha1.AWSOrganization) contro
 	if err != nil {
 		entry = cloud.Account{} // entering would have failed already
 	}
-	member := r.Directory.member(w.account.Name)
+	return factsOf(org, w.account, entry, r.Directory.member(w.account.Name).Email)
+}
+
+// factsOf is what controls may know of an account and its organization.
+func factsOf(org *v1alpha1.AWSOrganization, a *v1alpha1.AWSAccount, entry cloud.Account, email string) control.Facts {
 	return control.Facts{
 		OrganizationID: org.Status.OrganizationID, ManagementAccount: string(org.Spec.ManagementAccount),
-		Administrators: maps.Clone(administrators(&org.Spec)), Email: member.Email, JoinedAt: joinedAt(w.account),
+		Administrators: maps.Clone(administrators(&org.Spec)), Email: email, JoinedAt: joinedAt(a),
 		AuditRole: entry.AuditRole, EnforceRole: entry.EnforceRole, ExternalID: entry.ExternalID,
 	}
 }

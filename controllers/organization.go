@@ -200,7 +200,12 @@ func (r *OrganizationReconciler) readOrganization(ctx context.Context, org *v1al
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: id}, &own); err != nil && !apierrors.IsNotFound(err) {
 		return cloud.Account{}, nil, err
 	}
-	from, err := r.Entry(org, id, own.Spec.Roles)
+	return r.readThrough(ctx, org, own.Spec.Roles)
+}
+
+// readThrough reads the organization through the account it is read from, which may have roles of its own.
+func (r *OrganizationReconciler) readThrough(ctx context.Context, org *v1alpha1.AWSOrganization, own v1alpha1.AccountRoles) (cloud.Account, *cloud.Organization, error) {
+	from, err := r.Entry(org, org.Spec.ReadFromOrDefault(), own)
 	if err != nil {
 		return from, nil, err
 	}

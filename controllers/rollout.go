@@ -23,9 +23,9 @@ type waves struct {
 	soak  time.Duration
 }
 
-// wavesOf are the waves of a baseline whose first account, where it names no waves, is first. soak is the manager's own.
-func wavesOf(spec *v1alpha1.BaselineSpec, first string, soak time.Duration) waves {
-	return waves{spec.Rollout, first, soak}
+// wavesOf are the waves of a baseline. soak is the manager's own, for the first account where it names none.
+func wavesOf(spec *v1alpha1.BaselineSpec, soak time.Duration) waves {
+	return waves{spec: spec.Rollout, soak: soak}
 }
 
 func (w waves) named() []v1alpha1.Wave {
@@ -89,7 +89,7 @@ func (w waves) soakOf(i int) time.Duration {
 func (w world) rolloutHold(d declared) engine.Hold {
 	spec, status := d.object.Common()
 	ro := status.Rollout
-	all := wavesOf(spec, "", w.defaultSoak)
+	all := wavesOf(spec, w.defaultSoak)
 	if all.count() == 0 {
 		return engine.Hold{}
 	}
@@ -115,7 +115,7 @@ const howToResume = "to go on, annotate the baseline with " + v1alpha1.Annotatio
 // again: an account that is selected now was not watched before.
 func rolloutOf(d declared) string {
 	spec, _ := d.object.Common()
-	return d.revision + "-" + digestOf(encode([]any{spec.Accounts, wavesOf(spec, "", 0).named()}))[:8]
+	return d.revision + "-" + digestOf(encode([]any{spec.Accounts, wavesOf(spec, 0).named()}))[:8]
 }
 
 // capsOf are what a baseline's rollout bounds beside the manager's own limits.
@@ -156,7 +156,7 @@ var underWay = []string{
 // rollout works out how far the settings are rolled out; nil where nothing is enforced, or nothing in waves.
 func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	spec, status := s.object.Common()
-	all := wavesOf(spec, "", soak)
+	all := wavesOf(spec, soak)
 	if !s.enforces(spec) || all.count() == 0 {
 		return nil
 	}

@@ -1,6 +1,6 @@
 // Package kubectl is what people use Plumbline with on the command line: the kubectl plugin `kubectl plumbline`, which is the
 // manager's own binary under another name. It reads and writes objects of the cluster with the rights of whoever calls it. Of all
-// commands only doctor calls AWS, which it never changes.
+// commands only plan and doctor call AWS, which they never change.
 package kubectl
 
 import (
@@ -18,6 +18,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/planning"
 )
 
 // Options are what the commands are made from.
@@ -93,7 +94,7 @@ func Main(ctx context.Context, argv []string, o Options) int {
 	switch err := root.ExecuteContext(ctx); {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errDrift):
+	case errors.Is(err, errDrift), errors.Is(err, planning.ErrDrift):
 		return exitDrift
 	case errors.Is(err, errFails):
 		return exitError
@@ -114,8 +115,8 @@ func New(o Options) *cobra.Command {
 		Short: "See and decide what Plumbline keeps in your AWS accounts",
 		Long: `See what Plumbline finds in the AWS accounts of your organization, and decide about the changes it proposes.
 
-Everything is read from and written to the cluster of your kubeconfig, with your own rights. Only doctor calls AWS, and only to
-read.`,
+Everything is read from and written to the cluster of your kubeconfig, with your own rights. Only plan and doctor call AWS, and
+only to read.`,
 		Example:       "  kubectl plumbline status\n  kubectl plumbline drift --severity Critical,High\n  kubectl plumbline explain s3-secure-transport",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl plumbline"},
 		SilenceErrors: true, SilenceUsage: true,
@@ -127,7 +128,7 @@ read.`,
 	c.flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		newStatus(c), newTree(c), newDrift(c), newExplain(c), newReport(c), newExceptions(c),
-		newApprove(c), newReject(c), newUndo(c), newRecheck(c), newDoctor(c), newCompletion(c), newVersion(c),
+		newApprove(c), newReject(c), newUndo(c), newRecheck(c), newPlan(c), newDoctor(c), newCompletion(c), newVersion(c),
 	)
 	return root
 }

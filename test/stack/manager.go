@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -44,16 +45,9 @@ func StartManager(options ManagerOptions) (*Manager, error) {
 	if options.Kubeconfig == "" || options.Emulator == nil {
 		return nil, errors.New("starting the manager: it needs a kubeconfig and an emulator")
 	}
-	binary := options.Binary
-	if binary == "" {
-		root, err := Root()
-		if err != nil {
-			return nil, err
-		}
-		binary = filepath.Join(root, "bin", "plumbline")
-	}
-	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("starting the manager (make build makes it): %w", err)
+	binary, err := binaryOf(options)
+	if err != nil {
+		return nil, err
 	}
 	log := options.Log
 	if log == "" {
@@ -67,6 +61,46 @@ func StartManager(options ManagerOptions) (*Manager, error) {
 		return nil, err
 	}
 	return &Manager{Log: log, process: process}, nil
+}
+
+// binaryOf is the manager's binary, which must be there.
+func binaryOf(options ManagerOptions) (string, error) {
+	binary := options.Binary
+	if binary == "" {
+		root, err := Root()
+		if err != nil {
+			return "", err
+		}
+		binary = filepath.Join(root, "bin", "plumbline")
+	}
+	if _, err := os.Stat(binary); err != nil {
+		return "", fmt.Errorf("starting the manager (make build makes it): %w", err)
+	}
+	return binary, nil
+}
+
+// Output is what a run of the binary that ended by itself left.
+type Output struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+// RunManager runs the binary once, with the environment that StartManager gives it, until it ends by itself; when ctx ends
+// first, it is interrupted as Ctrl-C does. Input is what it reads from standard input. An exit code other than 0 is no error.
+func RunManager(ctx context.Context, options ManagerOptions, input string) (*Output, error) {
+	binary, err := binaryOf(options)
+	if err != nil {
+		return nil, err
+	}
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(ctx, binary, options.Args...) //nolint:gosec // the program under test
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = options.Emulator.Dir, strings.NewReader(input), &stdout, &stderr
+	cmd.Env = append(append(cleanEnv(), managerEnv(options)...), options.Env...)
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 10*time.Second
+	if err := cmd.Run(); cmd.ProcessState == nil || !cmd.ProcessState.Exited() {
+		return nil, fmt.Errorf("running %s: %w; it said:\n%s", binary, err, stderr.String())
+	}
+	return &Output{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}, nil
 }
 
 // managerEnv leads every AWS call to the emulator. The settings files and the metadata service of the machine are closed
