@@ -211,6 +211,7 @@ locals {
               "cloudtrail:DescribeTrails",
               "cloudtrail:GetEventSelectors",
               "cloudtrail:GetTrailStatus",
+              "cloudtrail:ListTags",
             ]
             Resource = "*"
           },
@@ -231,6 +232,7 @@ locals {
               "cloudtrail:DescribeTrails",
               "cloudtrail:GetEventSelectors",
               "cloudtrail:GetTrailStatus",
+              "cloudtrail:ListTags",
             ]
             Resource = "*"
           },
@@ -490,6 +492,7 @@ locals {
               "kms:GetKeyRotationStatus",
               "kms:ListAliases",
               "kms:ListKeys",
+              "kms:ListResourceTags",
               "rds:DescribeDBClusters",
               "rds:DescribeDBInstances",
             ]
@@ -516,6 +519,7 @@ locals {
               "kms:GetKeyRotationStatus",
               "kms:ListAliases",
               "kms:ListKeys",
+              "kms:ListResourceTags",
               "rds:DescribeDBClusters",
               "rds:DescribeDBInstances",
             ]
