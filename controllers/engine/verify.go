@@ -74,7 +74,8 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	}
 	open := false
 	for k, j := range after.Findings {
-		if j.due || before[j.ID()].approved { // otherwise no change of this pass is waited for
+		// Otherwise no change of this pass is waited for, and nothing is on record.
+		if old := before[j.ID()]; j.due || old.approved || old.Reason == v1alpha1.RowAwaitingApproval && j.Reason == old.Reason {
 			after.Findings[k] = j.seenAgain(before)
 			open = open || after.Findings[k].Reason == v1alpha1.RowSettling
 		}
@@ -109,5 +110,6 @@ func (j Judged) seenAgain(before map[string]Judged) Judged {
 		return j.because(v1alpha1.RowWaiting, "waited for the changes of this pass; made in the next")
 	}
 	j.Failed, j.Looks, j.Again, j.approved = old.Failed, old.Looks, old.Again, old.approved
+	j.Record, j.Owner, j.OwnerUnread, j.asked = old.Record, old.Owner, old.OwnerUnread, old.asked
 	return j.because(old.Reason, old.Message)
 }
