@@ -106,12 +106,7 @@ func (r *run) propose(ctx context.Context) {
 // saw says of a control's resources whether this pass could judge them. What would be made and was not asked about may be
 // somebody's, and wait for an approval as before.
 func (r *run) saw(g group) func(region, resource string) bool {
-	looked, unasked := map[string]*Result{}, map[[2]string]bool{}
-	r.each(func(res *Result, j *Judged) {
-		if j.due && !j.asked && res.Baseline == g.baseline && res.Control.ID == g.control {
-			unasked[[2]string{res.Region, j.Resource}] = true
-		}
-	})
+	looked, unasked := map[string]*Result{}, r.unasked(g)
 	for i := range r.results {
 		res := &r.results[i]
 		if res.Baseline == g.baseline && res.Control.ID == g.control && !res.Skipped && !res.Denied {

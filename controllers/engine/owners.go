@@ -82,6 +82,17 @@ func (r *run) nextDue() []change {
 	return next
 }
 
+// unasked are the resources of a plan, by region, that would be changed and of which nobody was asked who manages them.
+func (r *run) unasked(g group) map[[2]string]bool {
+	all := map[[2]string]bool{}
+	r.each(func(res *Result, j *Judged) {
+		if j.due && !j.asked && res.Baseline == g.baseline && res.Control.ID == g.control {
+			all[[2]string{res.Region, j.Resource}] = true
+		}
+	})
+	return all
+}
+
 // askOwners asks about changes, side by side. The reads of one resource are shared.
 func (r *run) askOwners(ctx context.Context, changes []change, memo *control.Memo) {
 	control.Each(r.limits.Parallel, len(changes), func(i int) {

@@ -74,8 +74,7 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	}
 	open := false
 	for k, j := range after.Findings {
-		// Otherwise no change of this pass is waited for, and nothing is on record.
-		if old := before[j.ID()]; j.due || old.approved || old.Reason == v1alpha1.RowAwaitingApproval && j.Reason == old.Reason {
+		if j.due || before[j.ID()].stands(j) { // otherwise no change of this pass is waited for
 			after.Findings[k] = j.seenAgain(before)
 			open = open || after.Findings[k].Reason == v1alpha1.RowSettling
 		}
@@ -85,6 +84,11 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	}
 	r.results[i] = after
 	return open
+}
+
+// stands says whether what became of a finding in this pass holds at another look: it was approved, or is on record as proposed.
+func (j Judged) stands(now Judged) bool {
+	return j.approved || j.Reason == v1alpha1.RowAwaitingApproval && now.Reason == j.Reason
 }
 
 // hiddenBy are the changes that are waited for and whose resources could not be judged this time.
