@@ -196,6 +196,23 @@ func TestWhatIsManagedStaysOnRecordWhenOthersAreVerified(t *testing.T) {
 	compare(t, "owner and record", []string{web, "rem-1"}, []string{w.Owner, w.Record})
 }
 
+func TestWhatNobodyManagesIsProposedInTheWordsOfBefore(t *testing.T) {
+	l := newLake(t, Limits{})
+	l.leave(member, ireland, "v")
+	got := l.kept(&book{}, enforced(l.owning(&registry{}, func(c *control.Control[section]) {
+		c.Risk = control.Disruptive
+		c.Observe = func(ctx context.Context, t *control.Target, s section) ([]control.Finding, error) {
+			found, err := l.observeVolumes(ctx, t, s)
+			for i := range found {
+				found[i].Message = "two jobs write to it"
+			}
+			return found, err
+		}
+	}), ireland))
+	compare(t, "message", "would set encrypted from false to true (Disruptive); waits for an approval, or is applied with approval: Irreversible on the "+
+		"section; two jobs write to it", got[0].Findings[0].Message)
+}
+
 func TestOwnersAreAskedForOnlyOfWhatWouldBeChangedOrProposed(t *testing.T) {
 	disruptive := func(c *control.Control[section]) { c.Risk = control.Disruptive }
 	for name, tc := range map[string]struct {

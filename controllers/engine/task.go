@@ -102,6 +102,8 @@ type Judged struct {
 	// due is true for a departure that may be put right now and was not yet; approved is true when that is so because a person
 	// has approved; asked is true once it is known who manages the resource, or that it cannot be.
 	due, approved, asked bool
+	// said is the control's own message.
+	said string
 }
 
 // awsRegion is the region of AWS that the task runs in.
@@ -132,7 +134,7 @@ func (t *Task) sharedAge(now time.Time) time.Duration {
 
 // judge says why a finding stands, and whether it is to be put right now.
 func (t *Task) judge(f control.Finding) Judged {
-	j := Judged{Finding: f}
+	j := Judged{Finding: f, said: f.Message}
 	if f.Outcome != control.Departs {
 		return j
 	}
@@ -165,17 +167,17 @@ func (t *Task) heldBack(j Judged) (reason, message string) {
 	switch {
 	case risk == control.ReportOnly:
 		return orElse(f.Reason, v1alpha1.RowReportOnly),
-			orElse(f.Message, "Plumbline does not change this; see "+t.Control.ID+" in docs/controls.md")
+			orElse(j.said, "Plumbline does not change this; see "+t.Control.ID+" in docs/controls.md")
 	case t.Hold.Reason == v1alpha1.RowSuspended:
 		return t.Hold.Reason, t.Hold.Message
 	case t.Mode != v1alpha1.ModeEnforce:
-		return v1alpha1.RowAudit, with(t.inAudit(f.Drift, risk), f.Message)
+		return v1alpha1.RowAudit, with(t.inAudit(f.Drift, risk), j.said)
 	case t.needsApproval(f.Drift, risk):
-		return v1alpha1.RowAwaitingApproval, with(t.proposal(j, risk), f.Message)
+		return v1alpha1.RowAwaitingApproval, with(t.proposal(j, risk), j.said)
 	case t.withdrawn(f) != "":
-		return v1alpha1.RowAwaitingApproval, with(with("undone by "+t.withdrawn(f)+"; put right again once it is approved", j.owned()), f.Message)
+		return v1alpha1.RowAwaitingApproval, with(with("undone by "+t.withdrawn(f)+"; put right again once it is approved", j.owned()), j.said)
 	case j.owned() != "":
-		return v1alpha1.RowAwaitingApproval, with(t.proposal(j, risk), f.Message)
+		return v1alpha1.RowAwaitingApproval, with(t.proposal(j, risk), j.said)
 	}
 	return t.Hold.Reason, t.Hold.Message
 }
