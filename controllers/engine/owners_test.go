@@ -283,3 +283,27 @@ func TestAPassThatIsEndedWhileOwnersAreAskedForWritesNothing(t *testing.T) {
 	compare(t, "findings", []string{"eu-west-1 v CapReached"}, reasons(l.runOf(ctx, member, []Task{task}, []Task{task})))
 	compare(t, "written", []string(nil), l.changed())
 }
+
+func TestAProposalThatAChangeBesideItAltersIsSaidAnew(t *testing.T) {
+	l := newLake(t, Limits{})
+	l.leave(member, ireland, "v")
+	written := false
+	l.onWrite = func(*control.Target, string) error { written = true; return nil }
+	got := l.kept(&book{}, enforced(l.owning(&registry{}, func(c *control.Control[section]) {
+		c.Observe = func(ctx context.Context, t *control.Target, s section) ([]control.Finding, error) {
+			found, err := l.observeVolumes(ctx, t, s)
+			d := drift("w")
+			d.Risk = control.Disruptive
+			if written {
+				d.Fields[0].Got, d.Before = "in part", control.JSON("in part")
+			}
+			return append(found, control.Finding{Drift: d}), err
+		}
+	}), ireland))
+	compare(t, "written", []string{"eu-west-1 v"}, l.changed())
+	compare(t, "findings", []string{"eu-west-1 w AwaitingApproval"}, reasons(got))
+	if m := got[0].Findings[0].Message; !strings.HasPrefix(m, "would set encrypted from in part to true") {
+		t.Errorf("message %q", m)
+	}
+	compare(t, "record, which is of another change", "", got[0].Findings[0].Record)
+}

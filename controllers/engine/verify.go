@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -86,9 +87,11 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	return open
 }
 
-// stands says whether what became of a finding in this pass holds at another look: it was approved, or is on record as proposed.
+// stands says whether what became of a finding in this pass holds at another look: it was approved, or waits on record for the
+// same change. Another change by now is said in its own words, and proposed by the next pass.
 func (j Judged) stands(now Judged) bool {
-	return j.approved || j.Reason == v1alpha1.RowAwaitingApproval && now.Reason == j.Reason
+	return j.approved || j.Reason == v1alpha1.RowAwaitingApproval && now.Reason == j.Reason &&
+		bytes.Equal(j.Before, now.Before) && bytes.Equal(j.After, now.After)
 }
 
 // hiddenBy are the changes that are waited for and whose resources could not be judged this time.
