@@ -182,6 +182,9 @@ func (l *ledger) fits(r *v1alpha1.Remediation) bool {
 // They stand in one order, whatever the order in which they were found, and are cut to what one proposal holds.
 func (l *ledger) proposable(ctx context.Context, open *v1alpha1.Remediation, p engine.Plan) ([]v1alpha1.RemediationChange, error) {
 	changes := changesOf(p)
+	for i := range changes {
+		changes[i].ManagedBy = lastKnown(changes[i], open)
+	}
 	if open != nil && slices.ContainsFunc(open.Status.Changes, func(c v1alpha1.RemediationChange) bool { return !p.Saw(c.Region, c.Resource) }) {
 		whole, err := l.read(ctx, open.Name)
 		if err != nil {
@@ -225,6 +228,10 @@ func changeOf(b control.Bound, c engine.Planned) v1alpha1.RemediationChange {
 	out := v1alpha1.RemediationChange{
 		Region: c.Region, Resource: d.Resource, Risk: b.RiskOf(d).String(), Weakens: b.Weakens(d),
 		Before: string(d.Before), After: string(d.After), BeforeDigest: digestOf(d.Before), AfterDigest: digestOf(d.After),
+		ManagedBy: c.Owner,
+	}
+	if c.OwnerUnread != "" {
+		out.ManagedBy, out.Message = v1alpha1.ManagedByUnknown, "who manages it could not be read: "+control.Bounded(c.OwnerUnread, 512)
 	}
 	for _, f := range d.Fields {
 		out.Fields = append(out.Fields, v1alpha1.RemediationField{
@@ -251,6 +258,7 @@ func (l *ledger) statusOf(baseline string, b control.Bound, changes []v1alpha1.R
 	s := v1alpha1.RemediationStatus{
 		Phase: v1alpha1.RemediationProposed, Account: l.account.Name, Control: b.ID, Baseline: baseline, Role: l.role,
 		Reversible: b.Reversible(), Changes: changes, Progress: progress(changes), Risk: riskOf(changes),
+		ManagedBy: managedBy(changes),
 	}
 	for _, d := range l.baselines {
 		if d.key() == baseline {
@@ -260,7 +268,7 @@ func (l *ledger) statusOf(baseline string, b control.Bound, changes []v1alpha1.R
 	expires := metav1.NewTime(l.now.UTC().Add(proposalLasts).Truncate(time.Second))
 	s.Expires, s.PlanDigest = &expires, planDigest(&s)
 	s.Digest = digestOf([]byte(s.PlanDigest + " " + expires.Format(time.RFC3339)))
-	s.Message = "waits for an approval: kubectl plumbline approve, or spec.approval with status.digest"
+	s.Message = ofOwner(s.ManagedBy) + "waits for an approval: kubectl plumbline approve, or spec.approval with status.digest"
 	return s
 }
 
@@ -268,7 +276,11 @@ func (l *ledger) statusOf(baseline string, b control.Bound, changes []v1alpha1.R
 func planDigest(s *v1alpha1.RemediationStatus) string {
 	lines := []string{s.Account, s.Role, s.Baseline, string(s.BaselineUID), s.Revision, s.Control}
 	for _, c := range s.Changes {
-		lines = append(lines, strings.Join([]string{c.Region, c.Resource, c.Risk, c.BeforeDigest, c.AfterDigest}, "\t"))
+		line := []string{c.Region, c.Resource, c.Risk, c.BeforeDigest, c.AfterDigest}
+		if c.ManagedBy != "" {
+			line = append(line, c.ManagedBy)
+		}
+		lines = append(lines, strings.Join(line, "\t"))
 	}
 	return digestOf(encode(lines))
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 // +kubebuilder:rbac:groups=plumbline.dev,resources=remediations,verbs=get;list;watch;create;delete
@@ -24,7 +25,7 @@ import (
 
 const (
 	// maxChanges and maxPlan bound one Remediation: its resources, and the bytes of what is there before and after.
-	maxChanges = 100
+	maxChanges = engine.MaxProposed
 	maxPlan    = 256 << 10
 	// maxInline is up to how large a before- or after-state stands in the status; larger ones lie in a Secret.
 	maxInline = 8 << 10

@@ -423,6 +423,7 @@ func TestTheDigestOfAPlanIsOfAllThatItWouldDo(t *testing.T) {
 		"before":   func(s *v1alpha1.RemediationStatus) { s.Changes[0].BeforeDigest = "c" },
 		"after":    func(s *v1alpha1.RemediationStatus) { s.Changes[0].AfterDigest = "c" },
 		"risk":     func(s *v1alpha1.RemediationStatus) { s.Changes[0].Risk = "Irreversible" },
+		"owner":    func(s *v1alpha1.RemediationStatus) { s.Changes[0].ManagedBy = "CloudFormation stack web" },
 	} {
 		other := *base.DeepCopy()
 		alter(&other)

@@ -22,6 +22,7 @@ import (
 // +kubebuilder:printcolumn:name="CHANGES",type=string,JSONPath=`.status.progress`
 // +kubebuilder:printcolumn:name="BY",type=string,JSONPath=`.status.decided.by`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="MANAGED-BY",type=string,priority=1,JSONPath=`.status.managedBy`
 // +kubebuilder:printcolumn:name="EXPIRES",type=string,priority=1,JSONPath=`.status.expires`
 // +kubebuilder:printcolumn:name="DIGEST",type=string,priority=1,JSONPath=`.status.digest`
 // +kubebuilder:printcolumn:name="MESSAGE",type=string,priority=1,JSONPath=`.status.message`
@@ -166,6 +167,13 @@ type RemediationStatus struct {
 	// +optional
 	Risk string `json:"risk,omitempty"`
 
+	// managedBy is who else manages a resource among the changes, the first of them: a CloudFormation stack, AWS Control Tower,
+	// Landing Zone Accelerator, AWS Firewall Manager and the like put a change back, or break over it. Such a change waits for an
+	// approval in every mode. It is unknown where that could not be read, and absent where nobody does. Example: CloudFormation
+	// stack web-prod
+	// +optional
+	ManagedBy string `json:"managedBy,omitempty"`
+
 	// reversible says whether the changes can be undone.
 	// +optional
 	Reversible bool `json:"reversible,omitempty"`
@@ -174,8 +182,8 @@ type RemediationStatus struct {
 	// +optional
 	Digest string `json:"digest,omitempty"`
 
-	// planDigest is SHA-256 over account, role, baseline, revision, control, and every resource with what is there and what will
-	// be written, the first 32 hex digits.
+	// planDigest is SHA-256 over account, role, baseline, revision, control, and every resource with what is there, what will be
+	// written and who else manages it, the first 32 hex digits.
 	// +optional
 	PlanDigest string `json:"planDigest,omitempty"`
 
@@ -237,6 +245,9 @@ type Decided struct {
 	Batch string `json:"batch,omitempty"`
 }
 
+// ManagedByUnknown stands in managedBy where it could not be read who manages a resource.
+const ManagedByUnknown = "unknown"
+
 // ChangeOutcome says what became of a single change.
 type ChangeOutcome string
 
@@ -270,6 +281,10 @@ type RemediationChange struct {
 	// weakens is true where the change lowers security.
 	// +optional
 	Weakens bool `json:"weakens,omitempty"`
+	// managedBy is who else manages the resource, as its name or its tags tell: better changed there. It is unknown where that
+	// could not be read, and absent where nobody does. Example: CloudFormation stack web-prod
+	// +optional
+	ManagedBy string `json:"managedBy,omitempty"`
 	// fields are the settings that change.
 	// +optional
 	// +listType=atomic
@@ -287,7 +302,7 @@ type RemediationChange struct {
 	// outcome is what became of it: Applied, Failed, Unverified, Left, Undoing, Undone or Kept; absent before it was tried.
 	// +optional
 	Outcome ChangeOutcome `json:"outcome,omitempty"`
-	// message says why.
+	// message says why, and before that why managedBy could not be read.
 	// +optional
 	Message string `json:"message,omitempty"`
 }

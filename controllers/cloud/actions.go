@@ -11,6 +11,7 @@ var actions = map[string]string{
 	"CloudTrail.GetEventSelectors": "cloudtrail:GetEventSelectors",
 	"CloudTrail.GetTrail":          "cloudtrail:GetTrail",
 	"CloudTrail.GetTrailStatus":    "cloudtrail:GetTrailStatus",
+	"CloudTrail.ListTags":          "cloudtrail:ListTags",
 	"CloudTrail.PutEventSelectors": "cloudtrail:PutEventSelectors",
 	"CloudTrail.StartLogging":      "cloudtrail:StartLogging",
 	"CloudTrail.StopLogging":       "cloudtrail:StopLogging",
@@ -75,6 +76,7 @@ var actions = map[string]string{
 	"KMS.GetKeyRotationStatus": "kms:GetKeyRotationStatus",
 	"KMS.ListAliases":          "kms:ListAliases",
 	"KMS.ListKeys":             "kms:ListKeys",
+	"KMS.ListResourceTags":     "kms:ListResourceTags",
 
 	"Organizations.DescribeOrganization":             "organizations:DescribeOrganization",
 	"Organizations.ListAccounts":                     "organizations:ListAccounts",

@@ -1,8 +1,8 @@
 // Package control is the contract of a control: one thing that must hold in an AWS account, as a value made of data and
-// up to three functions.
+// up to four functions.
 //
 // A control observes (reads AWS and says what departs), remediates (writes one resource) and undoes (writes back what was
-// there). It sees AWS only through the Target it is handed, which carries credentials for exactly one account and lets
+// there), and may tell who else manages a resource. It sees AWS only through the Target it is handed, which carries credentials for exactly one account and lets
 // through only the IAM actions the control declares. It decides nothing about modes, approvals, caps or exceptions: the
 // engine does, from the risk each drift carries.
 //
@@ -162,6 +162,9 @@ type Control[S Settings] struct {
 	Remediate func(ctx context.Context, t *Target, d Drift) error
 	// Undo writes d.Before back, or returns ErrChanged when the resource is no longer as d.After. Nil: Irreversible.
 	Undo func(ctx context.Context, t *Target, d Drift) error
+	// Owner says who manages a resource beside people, by its tags (OwnerByTags); empty when nobody does. It only reads, with
+	// Reads, and is asked before a change is made or proposed and OwnerByName does not tell. Nil: only the name tells.
+	Owner func(ctx context.Context, t *Target, resource string) (string, error)
 }
 
 // ErrChanged is returned by Undo when the resource is no longer as the change left it.
@@ -230,12 +233,13 @@ type Bound struct {
 	observe   func(ctx context.Context, t *Target) ([]Finding, error)
 	remediate func(ctx context.Context, t *Target, d Drift) error
 	undo      func(ctx context.Context, t *Target, d Drift) error
+	owner     func(ctx context.Context, t *Target, resource string) (string, error)
 }
 
 // With binds the control to a section. A nil section leaves the control unmanaged: it observes and remediates nothing, and
 // is still listed and can still undo.
 func (c Control[S]) With(settings *S) Bound {
-	b := Bound{Meta: &c.Meta, undo: c.Undo}
+	b := Bound{Meta: &c.Meta, undo: c.Undo, owner: c.Owner}
 	if settings == nil {
 		return b
 	}

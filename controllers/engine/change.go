@@ -27,8 +27,10 @@ type change struct {
 const restAfterCap = time.Minute
 
 // selectChanges picks the changes of this pass before the first is made: the first ones in list order up to the cap, and
-// none where too many other accounts have changes under way. What is contested waits by itself and takes no place.
+// none where too many other accounts have changes under way. What is contested waits by itself and takes no place, and what
+// somebody else manages waits for an approval.
 func (r *run) selectChanges(ctx context.Context) []change {
+	r.learnOwners(ctx)
 	r.propose(ctx)
 	var all []change
 	r.each(func(res *Result, j *Judged) {
@@ -46,7 +48,7 @@ func (r *run) selectChanges(ctx context.Context) []change {
 	for _, c := range all[allowed:] {
 		*c.finding = c.finding.because(v1alpha1.RowCapReached, message)
 	}
-	return r.onRecord(ctx, all[:allowed])
+	return r.onRecord(ctx, notAsked(all[:allowed]))
 }
 
 // withinCaps are the first changes of each baseline that it allows, and none where it has too many other accounts changed.

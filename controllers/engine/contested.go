@@ -132,6 +132,12 @@ func (e *Engine) Insist(account string) { e.contests.forget(account) }
 // contestOf names a finding of the account that this pass is of.
 func (r *run) contestOf(t *Task, j Judged) contest { return contest{r.Account, t.ID(), j.ID()} }
 
+// isContested says whether a change waits because it was changed back too often.
+func (r *run) isContested(t *Task, j Judged) bool {
+	at, _ := r.contests.again(r.contestOf(t, j), r.clock())
+	return !at.IsZero()
+}
+
 // unlessContested is a finding that is due, unless its change waits because it was changed back too often.
 func (r *run) unlessContested(t *Task, j Judged) Judged {
 	if !t.Control.Protects || t.Control.Weakens(j.Drift) {

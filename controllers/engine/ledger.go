@@ -34,6 +34,8 @@ type Plan struct {
 type Planned struct {
 	Region string
 	Drift  control.Drift
+	// Owner is who else manages the resource; empty: nobody. OwnerUnread says why that could not be read.
+	Owner, OwnerUnread string
 }
 
 // Ruling says what becomes of a change that waits for an approval.
@@ -71,7 +73,9 @@ func plans(all []change) (order []group, by map[group][]change) {
 func planOf(g group, changes []change) Plan {
 	p := Plan{Baseline: g.baseline, Control: changes[0].result.Control, Approved: g.approved}
 	for _, c := range changes {
-		p.Changes = append(p.Changes, Planned{c.result.Region, c.finding.Drift})
+		p.Changes = append(p.Changes, Planned{
+			Region: c.result.Region, Drift: c.finding.Drift, Owner: c.finding.Owner, OwnerUnread: c.finding.OwnerUnread,
+		})
 	}
 	return p
 }
@@ -82,19 +86,16 @@ func (r *run) propose(ctx context.Context) {
 	if r.Ledger == nil {
 		return
 	}
-	var waiting []change
-	r.each(func(res *Result, j *Judged) {
-		if j.Reason == v1alpha1.RowAwaitingApproval && res.Hold.Reason == "" {
-			waiting = append(waiting, change{res, j})
-		}
-	})
-	order, by := plans(waiting)
+	order, by := plans(r.awaiting())
 	for _, g := range order {
 		p := planOf(g, by[g])
 		p.Saw = r.saw(g)
 		for i, ruling := range r.Ledger.Propose(ctx, p) {
 			j := by[g][i].finding
-			j.Record, j.Again = ruling.Record, ruling.Again
+			j.Record = ruling.Record
+			if !ruling.Again.IsZero() {
+				j.Again = ruling.Again
+			}
 			if ruling.Approved {
 				j.approved = true
 				*j = by[g][i].result.dueNow(*j)
@@ -108,16 +109,19 @@ func (r *run) propose(ctx context.Context) {
 	}
 }
 
-// saw says of a control's resources whether this pass could judge them.
+// saw says of a control's resources whether this pass could judge them. What would be made and was not asked about may be
+// somebody's, and wait for an approval as before.
 func (r *run) saw(g group) func(region, resource string) bool {
-	looked := map[string]*Result{}
+	looked, unasked := map[string]*Result{}, r.unasked(g)
 	for i := range r.results {
 		res := &r.results[i]
 		if res.Baseline == g.baseline && res.Control.ID == g.control && !res.Skipped && !res.Denied {
 			looked[res.Region] = res
 		}
 	}
-	return func(region, resource string) bool { return looked[region] != nil && looked[region].Judges(resource) }
+	return func(region, resource string) bool {
+		return looked[region] != nil && looked[region].Judges(resource) && !unasked[[2]string{region, resource}]
+	}
 }
 
 // each calls f for every finding of what was looked at.

@@ -98,12 +98,16 @@ type Judged struct {
 	Failed bool
 	// Record names what has it on record where it waits for an approval.
 	Record string
+	// Owner is who else manages the resource; empty: nobody, or nobody was asked. OwnerUnread says why that could not be read.
+	Owner, OwnerUnread string
 	// Looks is how often it was looked at since it was changed; 0 when no change is being waited for.
 	Looks int
 
 	// due is true for a departure that may be put right now and was not yet; approved is true when that is so because a person
-	// has approved.
-	due, approved bool
+	// has approved; asked is true once it is known who manages the resource, or that it cannot be.
+	due, approved, asked bool
+	// said is the control's own message.
+	said string
 }
 
 // awsRegion is the region of AWS that the task runs in.
@@ -134,7 +138,7 @@ func (t *Task) sharedAge(now time.Time) time.Duration {
 
 // judge says why a finding stands, and whether it is to be put right now.
 func (t *Task) judge(f control.Finding) Judged {
-	j := Judged{Finding: f}
+	j := Judged{Finding: f, said: f.Message}
 	if f.Outcome != control.Departs {
 		return j
 	}
@@ -143,7 +147,7 @@ func (t *Task) judge(f control.Finding) Judged {
 			return j.because(RowExcepted, "excused by the exception "+j.Excepted)
 		}
 	}
-	if reason, message := t.heldBack(f); reason != "" {
+	if reason, message := t.heldBack(j); reason != "" {
 		return j.because(reason, message)
 	}
 	return t.dueNow(j)
@@ -162,20 +166,22 @@ func (t *Task) dueNow(j Judged) Judged {
 }
 
 // heldBack says why a departure is not put right; nothing when it may be.
-func (t *Task) heldBack(f control.Finding) (reason, message string) {
-	risk := t.Control.RiskOf(f.Drift)
+func (t *Task) heldBack(j Judged) (reason, message string) {
+	f, risk := j.Finding, t.Control.RiskOf(j.Drift)
 	switch {
 	case risk == control.ReportOnly:
 		return orElse(f.Reason, v1alpha1.RowReportOnly),
-			orElse(f.Message, "Plumbline does not change this; see "+t.Control.ID+" in docs/controls.md")
+			orElse(j.said, "Plumbline does not change this; see "+t.Control.ID+" in docs/controls.md")
 	case t.Hold.Reason == v1alpha1.RowSuspended:
 		return t.Hold.Reason, t.Hold.Message
 	case t.Mode != v1alpha1.ModeEnforce:
-		return v1alpha1.RowAudit, with(t.inAudit(f.Drift, risk), f.Message)
+		return v1alpha1.RowAudit, with(t.inAudit(f.Drift, risk), j.said)
 	case t.needsApproval(f.Drift, risk):
-		return v1alpha1.RowAwaitingApproval, with(t.proposal(f.Drift, risk), f.Message)
+		return v1alpha1.RowAwaitingApproval, with(t.proposal(j, risk), j.said)
 	case t.withdrawn(f) != "":
-		return v1alpha1.RowAwaitingApproval, with("undone by "+t.withdrawn(f)+"; put right again once it is approved", f.Message)
+		return v1alpha1.RowAwaitingApproval, with(with("undone by "+t.withdrawn(f)+"; put right again once it is approved", j.owned()), j.said)
+	case j.owned() != "":
+		return v1alpha1.RowAwaitingApproval, with(t.proposal(j, risk), j.said)
 	}
 	return t.Hold.Reason, t.Hold.Message
 }
@@ -213,9 +219,10 @@ func (t *Task) inAudit(d control.Drift, risk control.Risk) string {
 	return "would be changed with mode: Enforce (" + risk.String() + ")"
 }
 
-func (t *Task) proposal(d control.Drift, risk control.Risk) string {
+// proposal says what would be changed. Who manages the resource stands first, for a row has only so much room.
+func (t *Task) proposal(j Judged, risk control.Risk) string {
 	what := "would be changed"
-	for i, f := range d.Fields {
+	for i, f := range j.Fields {
 		if i == 0 {
 			what = "would set "
 		} else {
@@ -225,8 +232,10 @@ func (t *Task) proposal(d control.Drift, risk control.Risk) string {
 	}
 	what = control.Bounded(what, 300)
 	switch {
-	case t.Control.Weakens(d):
-		return what + " (weakens security); waits for an approval in every mode"
+	case t.Control.Weakens(j.Drift):
+		return with(j.owned(), what+" (weakens security); waits for an approval in every mode")
+	case j.owned() != "":
+		return j.owned() + "; " + what + " (" + risk.String() + "); waits for an approval in every mode"
 	case risk == control.Disruptive:
 		return what + " (Disruptive); waits for an approval, or is applied with approval: Irreversible on the section"
 	}
@@ -249,10 +258,10 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// with adds what the control has to say, such as the evidence that a change would break something.
+// with adds what else there is to say, such as the evidence that a change would break something.
 func with(message, more string) string {
-	if more == "" {
-		return message
+	if message == "" || more == "" {
+		return message + more
 	}
 	return message + "; " + more
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -75,7 +76,7 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	}
 	open := false
 	for k, j := range after.Findings {
-		if j.due || before[j.ID()].approved { // otherwise no change of this pass is waited for
+		if j.due || before[j.ID()].stands(j) { // otherwise no change of this pass is waited for
 			after.Findings[k] = j.seenAgain(before)
 			open = open || after.Findings[k].Reason == v1alpha1.RowSettling
 		}
@@ -85,6 +86,13 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	}
 	r.results[i] = after
 	return open
+}
+
+// stands says whether what became of a finding in this pass holds at another look: it was approved, or waits on record for the
+// same change. Another change by now is said in its own words, and proposed by the next pass.
+func (j Judged) stands(now Judged) bool {
+	return j.approved || j.Reason == v1alpha1.RowAwaitingApproval && now.Reason == j.Reason &&
+		bytes.Equal(j.Before, now.Before) && bytes.Equal(j.After, now.After)
 }
 
 // hiddenBy are the changes that are waited for and whose resources could not be judged this time.
@@ -110,5 +118,6 @@ func (j Judged) seenAgain(before map[string]Judged) Judged {
 		return j.because(v1alpha1.RowWaiting, "waited for the changes of this pass; made in the next")
 	}
 	j.Failed, j.Looks, j.Again, j.approved = old.Failed, old.Looks, old.Again, old.approved
+	j.Record, j.Owner, j.OwnerUnread, j.asked = old.Record, old.Owner, old.OwnerUnread, old.asked
 	return j.because(old.Reason, old.Message)
 }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from .testing import REGION, EmulatorTest, client, endpoint
 
@@ -50,6 +53,18 @@ class S3Test(EmulatorTest):
 
     def put_policy(self, *statements: dict[str, Any]) -> None:
         self.s3.put_bucket_policy(Bucket="bucket-one", Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+
+    def test_tags_that_only_aws_sets(self) -> None:
+        tags = [{"Key": "aws:cloudformation:stack-name", "Value": "web"}]
+        with self.assertRaises(ClientError):
+            self.s3.put_bucket_tagging(Bucket="bucket-one", Tagging={"TagSet": tags})
+        self.refused("NoSuchTagSet", self.s3.get_bucket_tagging, Bucket="bucket-one")
+        self.state({"account": ONE, "bucket": "bucket-one", "tags": {"aws:cloudformation:stack-name": "web"}})
+        self.assertEqual(self.s3.get_bucket_tagging(Bucket="bucket-one")["TagSet"], tags)
+        for state in ({"bucket": "bucket-two", "tags": {}}, {"bucket": "bucket-one"}, {"bucket": "bucket-one", "tags": {"a": 1}}):
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                self.state({"account": ONE} | state)
+            caught.exception.close()
 
     def test_listing(self) -> None:
         self.make("two", "eu-west-1")

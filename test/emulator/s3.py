@@ -21,6 +21,7 @@ from . import organizations, policies, s3control
 from .calls import Answer
 from .errors import AWSError
 from .registry import Request, operation
+from .settings import BadState, Settings, account_key
 
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 _ALGORITHMS = {"AES256", "aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"}
@@ -357,3 +358,16 @@ def put_bucket_versioning(request: Request) -> Answer:
     if status == "Suspended" and bucket.object_lock_enabled:
         raise AWSError("InvalidBucketState", "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
     return request.forward()
+
+
+# Tags.
+
+
+@account_key("bucket")
+def _set_tags(_: Settings, account: str, request: dict[str, Any]) -> None:
+    name, tags = request["bucket"], request.get("tags")
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        raise BadState("bucket needs tags, an object of strings")
+    if s3_backends.bucket_accounts.get(name, ("", ""))[1] != account:
+        raise BadState(f"account {account} has no bucket {name}")
+    s3_backends[account]["aws"].put_bucket_tagging(name, tags)

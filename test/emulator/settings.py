@@ -69,7 +69,7 @@ _GLOBAL = {
 # Handlers of account settings: key -> function(settings, account, whole request). Service modules add theirs.
 ACCOUNT_KEYS: dict[str, Callable[[Settings, str, dict[str, Any]], None]] = {}
 # Keys that only qualify another one.
-QUALIFIERS = {"account", "user", "access_key_id", "trail", "key", "region", "delivery", "key_metadata"}
+QUALIFIERS = {"account", "user", "access_key_id", "trail", "key", "region", "delivery", "key_metadata", "tags"}
 # Functions told after a global setting changed: key -> function(settings).
 CHANGED: dict[str, Callable[[Settings], None]] = {}
 

@@ -319,6 +319,11 @@ var changeCases = []written{
 	{"a wave that soaks for a month", "S3Baseline", `{` + tls + `, rollout: {waves: [{name: canary, accounts: {include: ["111122223333"]}, soak: 720h}]}}`,
 		"soak must be between 0s and 168h, for example 24h",
 		`{` + tls + `, rollout: {waves: [{name: canary, accounts: {include: ["111122223333"]}, soak: 168h}]}}`},
+	{"a decision in the name of the manager", "Remediation", `{approval: {digest: "5f0c7be2d1a94c3f8e6b7a1d2c3e4f50", by: plumbline}}`,
+		"plumbline is the name under which changes are made that need no approval; write the name of whoever decides", `{approval: ` + decision + `}`},
+	{"an approval in the name of the manager", "S3Baseline", `{` + tls + `, approvals: [{control: s3-secure-transport, digest: "5f0c7be2d1a94c3f8e6b7a1d2c3e4f50", by: plumbline}]}`,
+		"plumbline is the name under which changes are made that need no approval; write the name of whoever approves",
+		`{` + tls + `, approvals: [{control: s3-secure-transport, digest: "5f0c7be2d1a94c3f8e6b7a1d2c3e4f50", by: alice}]}`},
 	{"approved and rejected", "Remediation", `{approval: ` + decision + `, rejected: ` + decision + `}`,
 		"approval and rejected contradict each other; keep one of them", `{approval: ` + decision + `}`},
 }

@@ -211,6 +211,7 @@ locals {
               "cloudtrail:DescribeTrails",
               "cloudtrail:GetEventSelectors",
               "cloudtrail:GetTrailStatus",
+              "cloudtrail:ListTags",
             ]
             Resource = "*"
           },
@@ -231,6 +232,7 @@ locals {
               "cloudtrail:DescribeTrails",
               "cloudtrail:GetEventSelectors",
               "cloudtrail:GetTrailStatus",
+              "cloudtrail:ListTags",
             ]
             Resource = "*"
           },
@@ -492,6 +494,7 @@ locals {
               "kms:GetKeyRotationStatus",
               "kms:ListAliases",
               "kms:ListKeys",
+              "kms:ListResourceTags",
               "rds:DescribeDBClusters",
               "rds:DescribeDBInstances",
             ]
@@ -518,6 +521,7 @@ locals {
               "kms:GetKeyRotationStatus",
               "kms:ListAliases",
               "kms:ListKeys",
+              "kms:ListResourceTags",
               "rds:DescribeDBClusters",
               "rds:DescribeDBInstances",
             ]

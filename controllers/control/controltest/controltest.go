@@ -49,6 +49,8 @@ type Case[S control.Settings] struct {
 	// AfterUndo is what Observe must report after Undo where it is not what it reported before: what was created is turned
 	// off, never deleted. Nil: the findings of before.
 	AfterUndo []control.Finding
+	// Owner is what the control's Owner must say of every resource that it would change; empty: nobody.
+	Owner string
 	// Refused is true when Remediate must refuse the change for reasons of its own, leaving everything as it is.
 	Refused bool
 	// Tolerates are read actions without which the answer still stands.
@@ -58,7 +60,8 @@ type Case[S control.Settings] struct {
 // Run asserts the contract of c over all cases: Audit reports exactly the findings and writes nothing; a denied read is
 // never an answer, and an empty one no crash; enforcement with every approval leaves only what cannot be put right and is
 // idempotent; Undo brings back what was, also when the section is gone, and refuses what has changed; weakening is never
-// Safe; the actions used are the actions declared, both ways.
+// Safe; who else manages a resource is told, and a read that was denied never means nobody; the actions used are the actions
+// declared, both ways.
 func Run[S control.Settings](t *testing.T, c control.Control[S], cases []Case[S]) {
 	t.Helper()
 	if err := control.Validate([]control.Bound{c.With(nil)}); err != nil {
@@ -71,8 +74,13 @@ func Run[S control.Settings](t *testing.T, c control.Control[S], cases []Case[S]
 			before := h.audit()
 			h.deniedReads()
 			h.emptyAnswers()
+			h.owners(before)
 			h.enforce(before)
 		})
+	}
+	owned := slices.ContainsFunc(cases, func(tc Case[S]) bool { return tc.Owner != "" })
+	if (c.Owner != nil) != owned {
+		t.Error("a control that can tell who manages a resource needs a case with an owner, and no other has one")
 	}
 	if t.Failed() {
 		return

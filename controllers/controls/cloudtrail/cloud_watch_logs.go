@@ -24,7 +24,7 @@ var CloudWatchLogs = control.Control[On[v1alpha1.TrailCloudWatchLogs]]{
 		Severity:      v1alpha1.SeverityLow,
 		Cost:          "CloudWatch Logs bills ingestion by volume: the management events of every account of the organization.",
 		Frameworks:    map[string][]string{"SecurityHub": {"CloudTrail.5"}},
-		Reads:         []string{"cloudtrail:DescribeTrails"},
+		Reads:         []string{"cloudtrail:DescribeTrails", "cloudtrail:ListTags"},
 		Writes:        []string{"cloudtrail:UpdateTrail"},
 		Grants:        append([]string{"iam:PassRole"}, organizationReads...),
 		Events:        events("CreateTrail", "UpdateTrail", "DeleteTrail"),
@@ -32,6 +32,7 @@ var CloudWatchLogs = control.Control[On[v1alpha1.TrailCloudWatchLogs]]{
 	Observe:   observeCloudWatchLogs,
 	Remediate: remediate,
 	Undo:      undo,
+	Owner:     ownerOf,
 }
 
 // observeCloudWatchLogs takes log group and role for one setting: AWS accepts neither without the other. State Disabled

@@ -40,7 +40,8 @@ func TestCloudWatchLogs(t *testing.T) {
 		},
 		{
 			Name: "another log group drifts", Want: want(v1alpha1.Enabled, group, role), Target: asManagement,
-			AWS:      stage(trailLike(trailARN, delivering(other, role))),
+			AWS:      stage(trailLike(trailARN, ofStack(delivering(other, role)))),
+			Owner:    theStack,
 			Findings: []control.Finding{drift(control.Disruptive, field("logGroupARN", group+":*", other))},
 		},
 		{

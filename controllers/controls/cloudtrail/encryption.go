@@ -26,7 +26,7 @@ var Encryption = control.Control[On[v1alpha1.TrailEncryption]]{
 		Frameworks: map[string][]string{
 			"CIS-5.0": {"3.5"}, "CIS-3.0": {"3.5"}, "SecurityHub": {"CloudTrail.2"},
 		},
-		Reads:  []string{"cloudtrail:DescribeTrails"},
+		Reads:  []string{"cloudtrail:DescribeTrails", "cloudtrail:ListTags"},
 		Writes: []string{"cloudtrail:UpdateTrail"},
 		Grants: organizationReads,
 		Events: events("CreateTrail", "UpdateTrail", "DeleteTrail"),
@@ -34,6 +34,7 @@ var Encryption = control.Control[On[v1alpha1.TrailEncryption]]{
 	Observe:   observeEncryption,
 	Remediate: remediate,
 	Undo:      undo,
+	Owner:     ownerOf,
 }
 
 // observeEncryption compares key ARNs: CloudTrail answers with the ARN whatever name of the key it was given, and with none

@@ -33,7 +33,8 @@ func TestEncryption(t *testing.T) {
 		},
 		{
 			Name: "another key drifts", Want: with(v1alpha1.Enabled, keyARN), Target: asManagement,
-			AWS:      stage(trailLike(trailARN, keyed(&old))),
+			AWS:      stage(trailLike(trailARN, ofStack(keyed(&old)))),
+			Owner:    theStack,
 			Findings: []control.Finding{drift(control.Disruptive, field("kmsKeyARN", keyARN, old))},
 		},
 		{

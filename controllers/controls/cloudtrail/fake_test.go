@@ -26,6 +26,7 @@ type fakeTrail struct {
 	types.Trail
 	status    cloudtrail.GetTrailStatusOutput
 	selectors selectors
+	tags      []types.Tag
 }
 
 // trailLike is a trail with everything right, changed by edit. It has logged for long and delivered a moment ago.
@@ -82,6 +83,22 @@ func stage(trails ...fakeTrail) func(*cloudtest.Cloud) {
 	}
 }
 
+// ofStack has CloudFormation manage the trail.
+func ofStack(edit func(*fakeTrail)) func(*fakeTrail) {
+	return func(t *fakeTrail) {
+		t.tags = []types.Tag{
+			{Key: aws.String("team"), Value: aws.String("security")},
+			{Key: aws.String("aws:cloudformation:stack-name"), Value: aws.String("AWSAccelerator-LoggingStack")},
+		}
+		if edit != nil {
+			edit(t)
+		}
+	}
+}
+
+// theStack is the owner of what ofStack tags.
+const theStack = "Landing Zone Accelerator (CloudFormation stack AWSAccelerator-LoggingStack)"
+
 func awsError(code string) error { return cloudtest.Error(code, code) }
 
 // seen are the trails that an account sees in a region: its own and, as a member, those of the organization; of other regions
@@ -116,6 +133,7 @@ func (f *fake) findAtHome(call cloudtest.Call, arn *string) (*fakeTrail, error) 
 }
 
 func (f *fake) reads(c *cloudtest.Cloud) {
+	cloudtest.Handle(c, f.listTags)
 	cloudtest.Handle(c, func(call cloudtest.Call, in *cloudtrail.DescribeTrailsInput) (*cloudtrail.DescribeTrailsOutput, error) {
 		out := &cloudtrail.DescribeTrailsOutput{}
 		for _, t := range f.seen(call) {
@@ -142,6 +160,19 @@ func (f *fake) reads(c *cloudtest.Cloud) {
 			TrailARN: t.TrailARN, EventSelectors: t.selectors.Basic, AdvancedEventSelectors: t.selectors.Advanced,
 		}, nil
 	})
+}
+
+// listTags answers for the trails of one region: those that have their home there.
+func (f *fake) listTags(call cloudtest.Call, in *cloudtrail.ListTagsInput) (*cloudtrail.ListTagsOutput, error) {
+	out := &cloudtrail.ListTagsOutput{}
+	for _, arn := range in.ResourceIdList {
+		t, err := f.findAtHome(call, &arn)
+		if err != nil {
+			return nil, awsError("ResourceNotFoundException")
+		}
+		out.ResourceTagList = append(out.ResourceTagList, types.ResourceTag{ResourceId: t.TrailARN, TagsList: t.tags})
+	}
+	return out, nil
 }
 
 func (f *fake) writes(c *cloudtest.Cloud) {

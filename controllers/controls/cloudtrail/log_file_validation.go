@@ -24,7 +24,7 @@ var LogFileValidation = control.Control[On[v1alpha1.LogFileValidation]]{
 		Frameworks: map[string][]string{
 			"CIS-5.0": {"3.2"}, "CIS-3.0": {"3.2"}, "SecurityHub": {"CloudTrail.4"},
 		},
-		Reads:  []string{"cloudtrail:DescribeTrails"},
+		Reads:  []string{"cloudtrail:DescribeTrails", "cloudtrail:ListTags"},
 		Writes: []string{"cloudtrail:UpdateTrail"},
 		Grants: organizationReads,
 		Events: events("CreateTrail", "UpdateTrail", "DeleteTrail"),
@@ -32,6 +32,7 @@ var LogFileValidation = control.Control[On[v1alpha1.LogFileValidation]]{
 	Observe:   observeLogFileValidation,
 	Remediate: remediate,
 	Undo:      undo,
+	Owner:     ownerOf,
 }
 
 func observeLogFileValidation(ctx context.Context, t *control.Target, want On[v1alpha1.LogFileValidation]) ([]control.Finding, error) {

@@ -33,7 +33,8 @@ func TestLogFileValidation(t *testing.T) {
 		},
 		{
 			Name: "turning digest files on is Safe", Want: state(v1alpha1.Enabled), Target: asManagement,
-			AWS:      stage(trailLike(trailARN, validating(aws.Bool(false)))),
+			AWS:      stage(trailLike(trailARN, ofStack(validating(aws.Bool(false))))),
+			Owner:    theStack,
 			Findings: []control.Finding{drift(control.Safe, field("logFileValidation", "Enabled", "Disabled"))},
 		},
 		{

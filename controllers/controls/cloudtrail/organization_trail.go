@@ -34,7 +34,9 @@ var OrganizationTrail = control.Control[v1alpha1.OrganizationTrail]{
 		Frameworks: map[string][]string{
 			"CIS-5.0": {"3.1"}, "CIS-3.0": {"3.1"}, "SecurityHub": {"CloudTrail.1"},
 		},
-		Reads: []string{"cloudtrail:DescribeTrails", "cloudtrail:GetEventSelectors", "cloudtrail:GetTrailStatus"},
+		Reads: []string{
+			"cloudtrail:DescribeTrails", "cloudtrail:GetEventSelectors", "cloudtrail:GetTrailStatus", "cloudtrail:ListTags",
+		},
 		Writes: []string{
 			"cloudtrail:CreateTrail", "cloudtrail:PutEventSelectors", "cloudtrail:StartLogging", "cloudtrail:StopLogging",
 			"cloudtrail:UpdateTrail",
@@ -45,6 +47,7 @@ var OrganizationTrail = control.Control[v1alpha1.OrganizationTrail]{
 	Observe:   observeOrganizationTrail,
 	Remediate: remediate,
 	Undo:      undo,
+	Owner:     ownerOf,
 }
 
 // deliversWithin is how old the last delivery may be: a trail of the organization has events in its home region every hour.

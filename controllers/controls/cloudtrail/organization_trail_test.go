@@ -56,10 +56,11 @@ func TestOrganizationTrail(t *testing.T) {
 		},
 		{
 			Name: "a trail that is off and narrow drifts, and all of that is Safe", Want: enabled, Target: asManagement,
-			AWS: stage(trailLike(trailARN, func(t *fakeTrail) {
+			AWS: stage(trailLike(trailARN, ofStack(func(t *fakeTrail) {
 				t.IsOrganizationTrail, t.IsMultiRegionTrail, t.IncludeGlobalServiceEvents = aws.Bool(false), aws.Bool(false), aws.Bool(false)
 				t.status.IsLogging = aws.Bool(false)
-			})),
+			}))),
+			Owner: theStack,
 			Findings: []control.Finding{drift(control.Safe, field("organization", "Enabled", "Disabled"), field("multiRegion", "Enabled", "Disabled"),
 				field("globalServiceEvents", "Enabled", "Disabled"), field("logging", "Enabled", "Disabled"))},
 		},

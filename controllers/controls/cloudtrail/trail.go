@@ -38,9 +38,6 @@ func home(t *control.Target, arn string) *control.Target { return t.In(strings.S
 // nameOf is the trail's name in its ARN.
 func nameOf(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
-// controlTower begins the names of the trails that AWS Control Tower owns. To change one is drift to Control Tower.
-const controlTower = "aws-controltower-"
-
 // trails reads every trail seen in a region: its own and the shadows of multi-region and organization trails.
 var trails = control.Read[[]types.Trail]{
 	Key:     "cloudtrail.trails",
@@ -90,6 +87,43 @@ func find(ctx context.Context, t *control.Target, arn string) (*types.Trail, []t
 	return found, others, nil
 }
 
+// tagsOf reads a trail's tags.
+func tagsOf(arn string) control.Read[map[string]string] {
+	return control.Read[map[string]string]{
+		Key:     "cloudtrail.tags." + arn,
+		Actions: []string{"cloudtrail:ListTags"},
+		Do: func(ctx context.Context, t *control.Target) (map[string]string, error) {
+			out, err := cloudtrail.NewFromConfig(t.AWS).ListTags(ctx, &cloudtrail.ListTagsInput{ResourceIdList: []string{arn}})
+			if control.IsCode(err, "ResourceNotFoundException") {
+				return nil, nil // a trail that is to be made is nobody's yet
+			}
+			if err != nil {
+				return nil, fmt.Errorf("reading the tags of %s: %w", arn, err)
+			}
+			tags := map[string]string{}
+			for _, r := range out.ResourceTagList {
+				if aws.ToString(r.ResourceId) != arn {
+					continue
+				}
+				for _, tag := range r.TagsList {
+					tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+				}
+				return tags, nil
+			}
+			return nil, control.Unexpected("ListTags", "the trail that was asked about")
+		},
+	}
+}
+
+// ownerOf says who manages the trail, by its tags.
+func ownerOf(ctx context.Context, t *control.Target, arn string) (string, error) {
+	tags, err := tagsOf(arn).From(ctx, home(t, arn))
+	if err != nil {
+		return "", err
+	}
+	return control.OwnerByTags(tags), nil
+}
+
 // observeOn judges one thing that is set on the trail; while there is no trail it waits for one.
 func observeOn(ctx context.Context, t *control.Target, name Trail, judge func(types.Trail) draft) ([]control.Finding, error) {
 	arn, err := name.arn(t)
@@ -136,8 +170,9 @@ func (d draft) finding(arn string) []control.Finding {
 	f := control.Finding{Message: d.message, Drift: control.Drift{
 		Resource: arn, Risk: d.risk, Fields: d.fields, Before: control.JSON(d.before), After: control.JSON(d.after),
 	}}
-	if strings.HasPrefix(nameOf(arn), controlTower) {
-		f.Risk, f.Message = control.ReportOnly, "AWS Control Tower owns this trail: change it there, or declare a trail of your own"
+	if control.OwnerByName(arn) == control.ControlTower {
+		f.Risk, f.Message = control.ReportOnly, control.ControlTower+" owns this trail: "+control.OwnerEffect(control.ControlTower)+
+			"; change it there, or declare a trail of your own"
 	}
 	return append(found, f)
 }

@@ -30,7 +30,9 @@ var KMSKeyRotation = control.Control[v1alpha1.KMSRotation]{
 		Frameworks: map[string][]string{
 			"CIS-5.0": {"3.6"}, "CIS-3.0": {"3.6"}, "SecurityHub": {"KMS.4"},
 		},
-		Reads:  []string{"kms:DescribeKey", "kms:GetKeyRotationStatus", "kms:ListAliases", "kms:ListKeys"},
+		Reads: []string{
+			"kms:DescribeKey", "kms:GetKeyRotationStatus", "kms:ListAliases", "kms:ListKeys", "kms:ListResourceTags",
+		},
 		Writes: []string{"kms:DisableKeyRotation", "kms:EnableKeyRotation"},
 		Events: []control.Event{
 			{Source: "kms", Name: "CreateKey", Seen: control.SeenInRegion},
@@ -42,6 +44,7 @@ var KMSKeyRotation = control.Control[v1alpha1.KMSRotation]{
 	Observe:   observeKMSKeyRotation,
 	Remediate: remediateKMSKeyRotation,
 	Undo:      undoKMSKeyRotation,
+	Owner:     keyOwner,
 }
 
 // keysAtOnce is how many keys of a region are read side by side.

@@ -20,7 +20,8 @@ type key struct {
 	metadata  types.KeyMetadata
 	period    int32
 	closed    bool
-	untold    bool // AWS leaves the period out
+	stack     string // of CloudFormation, which made the key
+	untold    bool   // AWS leaves the period out
 }
 
 const kmsARN = "arn:aws:kms:eu-central-1:111122223333:key/"
@@ -75,6 +76,21 @@ func keys(all ...key) func(*cloudtest.Cloud) {
 				}
 			}
 			return out, nil
+		})
+		cloudtest.Handle(c, func(_ cloudtest.Call, in *kms.ListResourceTagsInput) (*kms.ListResourceTagsOutput, error) {
+			k, err := find(in.KeyId)
+			switch {
+			case err != nil:
+				return nil, err
+			case k.stack == "":
+				return &kms.ListResourceTagsOutput{Tags: []types.Tag{}}, nil
+			case in.Marker == nil: // a page of its own for each tag
+				return &kms.ListResourceTagsOutput{
+					Tags:      []types.Tag{{TagKey: aws.String("team"), TagValue: aws.String("payments")}},
+					Truncated: true, NextMarker: aws.String("more"),
+				}, nil
+			}
+			return &kms.ListResourceTagsOutput{Tags: []types.Tag{{TagKey: aws.String("aws:cloudformation:stack-name"), TagValue: &k.stack}}}, nil
 		})
 		cloudtest.Handle(c, func(_ cloudtest.Call, in *kms.DescribeKeyInput) (*kms.DescribeKeyOutput, error) {
 			k, err := find(in.KeyId)
@@ -153,7 +169,8 @@ func TestKMSKeyRotation(t *testing.T) {
 		},
 		{
 			Name: "a declared period is used where rotation is turned on", Want: yearly,
-			AWS:      keys(customer("off", 0, nil)),
+			AWS:      keys(customer("off", 0, func(k *key) { k.stack = "payments" })),
+			Owner:    "CloudFormation stack payments",
 			Findings: []control.Finding{rotationDrift("off", control.Safe, "state", "Enabled", "Disabled")},
 		},
 		{

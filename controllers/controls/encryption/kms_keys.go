@@ -81,3 +81,26 @@ func rotatable(k *types.KeyMetadata) (bool, error) {
 	material := k.Origin == types.OriginTypeAwsKms && k.KeySpec == types.KeySpecSymmetricDefault && k.CustomKeyStoreId == nil
 	return k.KeyState == types.KeyStateEnabled && material && !replica, nil
 }
+
+// keyOwner says who manages a key, by its tags.
+func keyOwner(ctx context.Context, t *control.Target, arn string) (string, error) {
+	api := kms.NewFromConfig(t.AWS)
+	tags, err := allPages("ListResourceTags", func(marker *string) ([]types.Tag, *string, error) {
+		out, err := api.ListResourceTags(ctx, &kms.ListResourceTagsInput{KeyId: &arn, Marker: marker})
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading the tags of %s: %w", arn, err)
+		}
+		if out.Tags == nil || out.Truncated && aws.ToString(out.NextMarker) == "" {
+			return nil, nil, control.Unexpected("ListResourceTags", "tags, or a marker for more of them")
+		}
+		return out.Tags, out.NextMarker, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	found := make(map[string]string, len(tags))
+	for _, tag := range tags {
+		found[aws.ToString(tag.TagKey)] = aws.ToString(tag.TagValue)
+	}
+	return control.OwnerByTags(found), nil
+}

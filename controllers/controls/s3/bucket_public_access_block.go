@@ -53,6 +53,7 @@ var BucketPublicAccessBlock = control.Control[PerBucket[v1alpha1.BucketPublicAcc
 		return resetFlags(c.before, c.after, func() (block, error) { return readBucketBlock(ctx, t, c.bucket) },
 			func(b block) error { return writeBucketBlock(ctx, t, c.bucket, b) })
 	},
+	Owner: ownerOf,
 }
 
 func observeBucketPublicAccessBlock(ctx context.Context, t *control.Target, want PerBucket[v1alpha1.BucketPublicAccessBlock]) ([]control.Finding, error) {

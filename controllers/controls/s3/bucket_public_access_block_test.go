@@ -40,7 +40,8 @@ func TestBucketPublicAccessBlock(t *testing.T) {
 			AWS: world{block: &three, buckets: buckets}.stage, Findings: departures,
 		},
 		{
-			Name: "turning a flag off weakens", Want: noPolicies, AWS: world{buckets: []store{{name: "a", region: here, block: &all}}}.stage,
+			Name: "turning a flag off weakens", Want: noPolicies, AWS: world{buckets: []store{{name: "a", region: here, block: &all, tags: ofStack}}}.stage,
+			Owner:    theStack,
 			Findings: []control.Finding{weakening(drift("a", control.Disruptive, flag("blockPublicPolicy", "Disabled", "Enabled")))},
 		},
 		{

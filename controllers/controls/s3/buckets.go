@@ -122,18 +122,12 @@ func named(selector *v1alpha1.BucketSelector, name string) bool {
 	return len(selector.Include) == 0 || slices.ContainsFunc(selector.Include, matches)
 }
 
-// tagged says whether the bucket carries the selector's tags. The tags are read once per bucket and pass, however many
-// controls ask.
+// tagged says whether the bucket carries the selector's tags.
 func tagged(ctx context.Context, t *control.Target, selector *v1alpha1.BucketSelector, name string) (bool, error) {
 	if selector == nil || len(selector.MatchTags) == 0 {
 		return true, nil
 	}
-	tags, err := control.Read[map[string]string]{
-		Key: "s3.tags." + name, Actions: []string{"s3:GetBucketTagging"},
-		Do: func(ctx context.Context, t *control.Target) (map[string]string, error) {
-			return bucketTags(ctx, t, name)
-		},
-	}.From(ctx, t)
+	tags, err := tagsOf(name).From(ctx, t)
 	if err != nil {
 		return false, err
 	}
@@ -143,6 +137,29 @@ func tagged(ctx context.Context, t *control.Target, selector *v1alpha1.BucketSel
 		}
 	}
 	return true, nil
+}
+
+// tagsOf reads a bucket's tags, once per bucket and pass, however many controls ask.
+func tagsOf(name string) control.Read[map[string]string] {
+	return control.Read[map[string]string]{
+		Key: "s3.tags." + name, Actions: []string{"s3:GetBucketTagging"},
+		Do: func(ctx context.Context, t *control.Target) (map[string]string, error) {
+			return bucketTags(ctx, t, name)
+		},
+	}
+}
+
+// ownerOf says who manages a bucket, by its tags.
+func ownerOf(ctx context.Context, t *control.Target, arn string) (string, error) {
+	name, err := nameOf(t, arn)
+	if err != nil {
+		return "", err
+	}
+	tags, err := tagsOf(name).From(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	return control.OwnerByTags(tags), nil
 }
 
 func bucketTags(ctx context.Context, t *control.Target, name string) (map[string]string, error) {
@@ -181,6 +198,15 @@ func unplaced(t *control.Target, name string) control.Finding {
 
 func bucketARN(t *control.Target, name string) string { return "arn:" + t.Partition + ":s3:::" + name }
 
+// nameOf is the name of the bucket with the ARN.
+func nameOf(t *control.Target, arn string) (string, error) {
+	name, ok := strings.CutPrefix(arn, bucketARN(t, ""))
+	if !ok || name == "" || strings.Contains(name, "/") {
+		return "", fmt.Errorf("%s is no bucket of partition %s", arn, t.Partition)
+	}
+	return name, nil
+}
+
 // change is a drift of one bucket, decoded.
 type change[T any] struct {
 	bucket        string
@@ -189,12 +215,11 @@ type change[T any] struct {
 
 // changeOf decodes a drift of a bucket that recorded its change as T.
 func changeOf[T any](t *control.Target, d control.Drift) (change[T], error) {
-	name, ok := strings.CutPrefix(d.Resource, bucketARN(t, ""))
-	if !ok || name == "" || strings.Contains(name, "/") {
-		return change[T]{}, fmt.Errorf("%s is no bucket of partition %s", d.Resource, t.Partition)
+	name, err := nameOf(t, d.Resource)
+	if err != nil {
+		return change[T]{}, err
 	}
 	c := change[T]{bucket: name}
-	var err error
 	if c.before, err = control.Decode[T](d.Before); err != nil {
 		return change[T]{}, err
 	}

@@ -26,7 +26,7 @@ func TestEach(t *testing.T) {
 	}
 	// Only looking is at stake: the control's writes are shown by its own test.
 	watching := Versioning
-	watching.Writes, watching.Remediate, watching.Undo, watching.Risk = nil, nil, nil, control.ReportOnly
+	watching.Writes, watching.Remediate, watching.Undo, watching.Owner, watching.Risk = nil, nil, nil, nil, control.ReportOnly
 
 	controltest.Run(t, watching, []controltest.Case[PerBucket[v1alpha1.Versioning]]{
 		{

@@ -35,6 +35,7 @@ var DefaultEncryption = control.Control[PerBucket[v1alpha1.DefaultEncryption]]{
 	Observe:   observeDefaultEncryption,
 	Remediate: remediateDefaultEncryption,
 	Undo:      undoDefaultEncryption,
+	Owner:     ownerOf,
 }
 
 // Reasons of findings about encryption.

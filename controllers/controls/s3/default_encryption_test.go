@@ -69,7 +69,8 @@ func TestDefaultEncryption(t *testing.T) {
 		},
 		{
 			Name: "no rule is below the floor; giving one is Safe, and undoing takes it away again", Want: floor,
-			AWS:      world{buckets: []store{{name: "a", region: here, noRule: true}}}.stage,
+			AWS:      world{buckets: []store{{name: "a", region: here, noRule: true, tags: ofStack}}}.stage,
+			Owner:    theStack,
 			Findings: []control.Finding{drift("a", control.Safe, enc("algorithm", "AES256", "None"))},
 		},
 		{
@@ -224,6 +225,7 @@ func TestLogTargets(t *testing.T) {
 		})
 	}
 	asked := DefaultEncryption // by a key ARN, so that aliases are not asked for
+	asked.Owner = nil          // TestDefaultEncryption asks who manages a bucket
 	asked.Reads = []string{
 		"s3:ListAllMyBuckets", "s3:GetBucketTagging", "s3:GetEncryptionConfiguration", "kms:DescribeKey", "s3:GetBucketPolicy", "s3:GetBucketAcl",
 		"s3:GetBucketLogging",

@@ -32,6 +32,7 @@ var ObjectOwnership = control.Control[PerBucket[v1alpha1.ObjectOwnership]]{
 	Observe:   observeObjectOwnership,
 	Remediate: remediateObjectOwnership,
 	Undo:      undoObjectOwnership,
+	Owner:     ownerOf,
 }
 
 // reasonACLGrants says that the bucket's ACL grants others than its owner, whom turning ACLs off would shut out.

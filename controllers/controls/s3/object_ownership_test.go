@@ -36,7 +36,8 @@ func TestObjectOwnership(t *testing.T) {
 		},
 		{
 			Name: "no rule is ObjectWriter; undoing takes the rule away again", Want: section(""),
-			AWS:      world{buckets: []store{{name: "a", region: here}, {name: "b", region: here, ownership: preferred}}}.stage,
+			AWS:      world{buckets: []store{{name: "a", region: here, tags: ofStack}, {name: "b", region: here, ownership: preferred, tags: ofStack}}}.stage,
+			Owner:    theStack,
 			Findings: []control.Finding{drift("a", control.Disruptive, field("BucketOwnerEnforced", "ObjectWriter")), drift("b", control.Disruptive, field("BucketOwnerEnforced", "BucketOwnerPreferred"))},
 		},
 		{

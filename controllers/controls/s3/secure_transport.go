@@ -40,6 +40,7 @@ var SecureTransport = control.Control[PerBucket[v1alpha1.SecureTransport]]{
 	Observe:   observeSecureTransport,
 	Remediate: remediateSecureTransport,
 	Undo:      undoSecureTransport,
+	Owner:     ownerOf,
 }
 
 // Reasons of departures that cannot be put right.

@@ -50,7 +50,8 @@ func TestSecureTransport(t *testing.T) {
 		},
 		{
 			Name: "a bucket without a policy is given one; undoing takes it away again", Want: on,
-			AWS: with(""), Findings: []control.Finding{drift("a", control.Disruptive, plain)},
+			AWS: world{buckets: []store{{name: "a", region: here, tags: ofStack}}}.stage, Owner: theStack,
+			Findings: []control.Finding{drift("a", control.Disruptive, plain)},
 		},
 		{
 			Name: "a policy keeps its other statements, in whatever order S3 answers their principals", Want: on,

@@ -34,6 +34,7 @@ var Versioning = control.Control[PerBucket[v1alpha1.Versioning]]{
 	Observe:   observeVersioning,
 	Remediate: remediateVersioning,
 	Undo:      undoVersioning,
+	Owner:     ownerOf,
 }
 
 // reasonMFADelete says that versioning can only be changed with the device of the bucket's owner.

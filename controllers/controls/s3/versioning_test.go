@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"maps"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -15,6 +16,8 @@ import (
 func TestVersioning(t *testing.T) {
 	selector := &v1alpha1.BucketSelector{MatchTags: map[string]string{"records": "yes"}}
 	tags := selector.MatchTags
+	managed := map[string]string{"records": "yes"}
+	maps.Copy(managed, ofStack)
 	on := PerBucket[v1alpha1.Versioning]{Want: v1alpha1.Versioning{ControlSpec: enabled}, Buckets: selector}
 	off := PerBucket[v1alpha1.Versioning]{Want: v1alpha1.Versioning{ControlSpec: disabled}, Buckets: selector}
 	field := func(want, got string) control.Field { return control.Field{Path: "versioning", Want: want, Got: got} }
@@ -29,8 +32,9 @@ func TestVersioning(t *testing.T) {
 		{
 			Name: "turning versioning on is Irreversible, from never and from suspended", Want: on,
 			AWS: world{buckets: []store{
-				{name: "a", region: here, tags: tags}, {name: "b", region: here, tags: tags, status: types.BucketVersioningStatusSuspended},
+				{name: "a", region: here, tags: managed}, {name: "b", region: here, tags: managed, status: types.BucketVersioningStatusSuspended},
 			}}.stage,
+			Owner:    theStack,
 			Findings: []control.Finding{drift("a", control.Irreversible, field("Enabled", "Unversioned")), drift("b", control.Irreversible, field("Enabled", "Suspended"))},
 		},
 		{

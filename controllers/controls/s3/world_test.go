@@ -311,6 +311,13 @@ func shuffled(document string) string {
 		`["arn:aws:iam::2:root","arn:aws:iam::1:root"]`, `["arn:aws:iam::1:root","arn:aws:iam::2:root"]`).Replace(document)
 }
 
+// ofStack are the tags of a bucket that CloudFormation manages, and theStack is their owner.
+var ofStack = map[string]string{
+	"team": "payments", "aws:cloudformation:stack-id": "arn:aws:cloudformation:eu-central-1:111122223333:stack/payments/1", "aws:cloudformation:stack-name": "payments",
+}
+
+const theStack = "CloudFormation stack payments"
+
 // drift is an expected departure of a bucket.
 func drift(bucket string, risk control.Risk, fields ...control.Field) control.Finding {
 	return control.Finding{Drift: control.Drift{Resource: arnOf(bucket), Risk: risk, Fields: fields}}
