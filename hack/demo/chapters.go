@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -162,7 +163,13 @@ func (d *demo) tamper(ctx context.Context) error {
 // decide has a change approved that may cost something, and taken back.
 func (d *demo) decide(ctx context.Context) error {
 	const control = "guardduty-features"
-	d.chapter("6. Approve, and undo")
+	d.chapter("6. Plan, approve, undo")
+	d.say("What would the S3 baseline change in pay-dev, were it enforced as a whole? The plugin reads AWS as the manager does, and")
+	d.say("writes nothing:")
+	if err := d.plan(ctx, "config/samples/s3baseline.yaml", payDev); err != nil {
+		return err
+	}
+	d.say("")
 	d.say("What may disrupt or cost something stands as a Remediation, before AWS is touched. So does what was made without asking,")
 	d.say("with what was there before:")
 	if err := d.show(ctx, "get", "rem"); err != nil {
@@ -191,6 +198,30 @@ func (d *demo) decide(ctx context.Context) error {
 	}
 	return d.show(ctx, "get", "rem", "-l", "plumbline.dev/account="+payDev+",plumbline.dev/control="+control)
 }
+
+// plan shows what a baseline in a file would change in an account.
+func (d *demo) plan(ctx context.Context, file, account string) error {
+	root, err := stack.Root()
+	if err != nil {
+		return err
+	}
+	d.command("kubectl plumbline plan -f " + file + " --account " + account + " --kubeconfig $KUBECONFIG")
+	out, err := stack.RunManager(ctx, stack.ManagerOptions{
+		Kubeconfig: d.plane.Kubeconfig, Emulator: d.cloud,
+		Args: []string{"plan", "-f", filepath.Join(root, file), "--account", account, "--kubeconfig", d.plane.Kubeconfig},
+	}, "")
+	if err != nil {
+		return err
+	}
+	d.printf("%s", indent(out.Stdout))
+	if out.Code != planHasDrift {
+		return fmt.Errorf("the plan ended with exit code %d: %s", out.Code, out.Stderr)
+	}
+	return nil
+}
+
+// planHasDrift is the exit code of a plan that would change something.
+const planHasDrift = 2
 
 // plugin runs the manager's binary as the kubectl plugin, as the approver.
 func (d *demo) plugin(ctx context.Context, args ...string) error {
