@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
@@ -157,7 +158,7 @@ var underWay = []string{
 func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	spec, status := s.object.Common()
 	all := wavesOf(spec, soak)
-	if !s.enforces(spec) || all.count() == 0 {
+	if !s.enforces(spec) || all.count() == 0 || !s.changesAccounts() {
 		return nil
 	}
 	now := v1alpha1.RolloutStatus{Revision: rolloutOf(s.declared), Waves: int32(all.count())}
@@ -176,6 +177,11 @@ func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	}
 	s.advance(&now, all, begins)
 	return &now
+}
+
+// changesAccounts says whether any of the controls is decided in each account: settings of the whole organization have no waves.
+func (s *sum) changesAccounts() bool {
+	return slices.ContainsFunc(s.controls, func(b control.Bound) bool { return b.Scope != control.Organization })
 }
 
 // first is the account that is changed before all others: the first by id that can be changed; "" while there is none.

@@ -229,3 +229,18 @@ func TestAWiderSelectionBeginsAtTheFirstWave(t *testing.T) {
 	same(t, "all are selected, before the roll-up has said anything", "wwwwww", f.held())
 	f.expect("one goes first again", ".wwwww", "wave 1/2 (first account): 0 of 1 accounts done")
 }
+
+func TestSettingsOfTheWholeOrganizationHaveNoWaves(t *testing.T) {
+	b := &v1alpha1.CloudTrailBaseline{Spec: v1alpha1.CloudTrailBaselineSpec{
+		BaselineSpec:      v1alpha1.BaselineSpec{Mode: v1alpha1.ModeEnforce},
+		OrganizationTrail: &v1alpha1.OrganizationTrail{ControlSpec: on},
+	}}
+	for _, k := range controls.Kinds() {
+		if k.Name != "CloudTrailBaseline" {
+			continue
+		}
+		if ro := newRollUps(organization(), []declared{declare(k, b)}, noon)[0].rollout(time.Hour); ro != nil {
+			t.Errorf("rollout: %+v", ro)
+		}
+	}
+}
