@@ -158,7 +158,7 @@ var underWay = []string{
 func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	spec, status := s.object.Common()
 	all := wavesOf(spec, soak)
-	if !s.enforces(spec) || all.count() == 0 || !s.changesAccounts() {
+	if all.count() == 0 || !s.enforcesInAccounts(spec) {
 		return nil
 	}
 	now := v1alpha1.RolloutStatus{Revision: rolloutOf(s.declared), Waves: int32(all.count())}
@@ -179,9 +179,12 @@ func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	return &now
 }
 
-// changesAccounts says whether any of the controls is decided in each account: settings of the whole organization have no waves.
-func (s *sum) changesAccounts() bool {
-	return slices.ContainsFunc(s.controls, func(b control.Bound) bool { return b.Scope != control.Organization })
+// enforcesInAccounts says whether any control that is decided in each account is enforced: settings of the whole organization have no
+// waves.
+func (s *sum) enforcesInAccounts(spec *v1alpha1.BaselineSpec) bool {
+	return slices.ContainsFunc(s.controls, func(b control.Bound) bool {
+		return b.Scope != control.Organization && spec.EffectiveMode(b.Spec) == v1alpha1.ModeEnforce
+	})
 }
 
 // first is the account that is changed before all others: the first by id that can be changed; "" while there is none.
