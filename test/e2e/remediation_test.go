@@ -308,7 +308,9 @@ var _ = Describe("A Disruptive change of each kind", Ordered, ContinueOnFailure,
 		Expect(r.Status.Risk).To(Equal("Disruptive"))
 		Expect(is(ctx)).To(BeFalse(), "nothing is written before it is approved")
 		Expect(decide(ctx, approver(ctx, alice), r.Name, "approval", r.Status.Digest, alice)).To(Succeed())
-		s.awaitPhase(ctx, account, id, v1alpha1.RemediationApplied)
+		Eventually(func(g Gomega) {
+			g.Expect(get(ctx, g, "Remediation", r.Name).Object["status"]).To(HaveKeyWithValue("phase", "Applied"))
+		}).WithContext(ctx).Should(Succeed())
 		Expect(is(ctx)).To(BeTrue())
 		Expect(decide(ctx, approver(ctx, bob), r.Name, "undo", r.Status.Digest, bob)).To(Succeed())
 		Eventually(func(g Gomega) {
