@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,9 +114,10 @@ func TestChecksGoOnForAsLongAsAWSKeepsAnswering(t *testing.T) {
 // until they are there, and never read as compliant. One read serves all.
 func TestAPassDoesNotWaitForAReadThatAccountsShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, reads := newLake(t, Limits{Parallel: 1}), 0
+		l := newLake(t, Limits{Parallel: 1})
+		var reads atomic.Int32 // one in each region, side by side
 		shared := control.Shared[int]{Key: "guardduty.members", Service: "guardduty", Do: func(context.Context, *control.Target) (int, error) {
-			reads++
+			reads.Add(1)
 			time.Sleep(45 * time.Second)
 			return 1, nil
 		}}
@@ -134,7 +136,7 @@ func TestAPassDoesNotWaitForAReadThatAccountsShare(t *testing.T) {
 		}
 		time.Sleep(45 * time.Second)
 		compare(t, "findings once it was read", []string{}, reasons(l.run(member, task, elsewhere)))
-		compare(t, "reads", 2, reads)
+		compare(t, "reads", int32(2), reads.Load())
 	})
 }
 
