@@ -27,7 +27,8 @@ func (c *cluster) waiting(ctx context.Context, timeout time.Duration, look func(
 		began := c.Clock()
 		over, of, now, err := look(ctx)
 		switch {
-		case err != nil && ctx.Err() != nil: // the last look was cut off
+		case err != nil && ctx.Err() != nil, err != nil && comesTooLate(err): // the last look was cut off, or not begun
+			<-ctx.Done()
 			return ended(ctx, timeout, left)
 		case err != nil:
 			return err
@@ -46,6 +47,10 @@ func (c *cluster) waiting(ctx context.Context, timeout time.Duration, look func(
 		}
 	}
 }
+
+// comesTooLate says whether the client did not even ask, because its turn would come after the deadline. Its rate limiter
+// (golang.org/x/time/rate) has no error of its own for that, only these words.
+func comesTooLate(err error) bool { return strings.Contains(err.Error(), "would exceed context deadline") }
 
 // ended says why nobody waits any more.
 func ended(ctx context.Context, timeout time.Duration, left string) error {
