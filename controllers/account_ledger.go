@@ -73,6 +73,9 @@ func (r *AccountReconciler) close(ctx context.Context, l *ledger, p *plan, pass 
 	// What was done is noted even when the manager has been told to stop meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
+	if len(l.records) == 0 {
+		return time.Time{} // as in most passes: what was proposed just now is as it should be
+	}
 	s := newSighting(p, results)
 	if err := l.settle(ctx, s); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "noting what came of remediations")
@@ -127,10 +130,12 @@ func (r *AccountReconciler) suspended(ctx context.Context, key string) bool {
 	if err != nil {
 		return true
 	}
-	return slices.ContainsFunc(all, func(d declared) bool {
-		spec, _ := d.object.Common()
-		return d.key() == key && spec.Suspend
-	})
+	d, there := keyed(all, key)
+	if !there {
+		return false
+	}
+	spec, _ := d.object.Common()
+	return spec.Suspend
 }
 
 // decidedSince says whether something was decided about the check's control that makes a fresh look due: a change was approved or

@@ -81,13 +81,17 @@ func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, e
 // refusals say of which changes of a plan somebody has rejected as they are, in their order; the others are zero.
 func (l *ledger) refusals(p engine.Plan) []engine.Ruling {
 	all := make([]engine.Ruling, len(p.Changes))
-	status := l.statusOf(p.Baseline, p.Control, nil)
+	d, there := keyed(l.baselines, p.Baseline)
+	if !there {
+		return all
+	}
+	changes := changesOf(p)
 	for _, r := range l.records {
 		s := &r.Status
-		if s.Phase != v1alpha1.RemediationRejected || s.Decided == nil || s.Control != status.Control || s.BaselineUID != status.BaselineUID || s.Revision != status.Revision {
+		if s.Phase != v1alpha1.RemediationRejected || s.Decided == nil || s.Control != p.Control.ID || s.BaselineUID != d.object.GetUID() || s.Revision != d.revision {
 			continue
 		}
-		for i, c := range changesOf(p) {
+		for i, c := range changes {
 			if slices.ContainsFunc(s.Changes, func(in v1alpha1.RemediationChange) bool { return isOf(in, c) }) {
 				all[i] = engine.Ruling{Rejected: true, Record: r.Name, Message: fmt.Sprintf(
 					"rejected by %s: %s; delete that Remediation to have it proposed again", s.Decided.By, s.Decided.Reason)}
@@ -170,12 +174,8 @@ func (l *ledger) count(planDigest string) (n int) {
 
 // fits says whether a Remediation is of the baseline, the settings and the role of today.
 func (l *ledger) fits(r *v1alpha1.Remediation) bool {
-	for _, d := range l.baselines {
-		if d.key() == r.Status.Baseline {
-			return d.object.GetUID() == r.Status.BaselineUID && d.revision == r.Status.Revision && l.role == r.Status.Role
-		}
-	}
-	return false
+	d, there := keyed(l.baselines, r.Status.Baseline)
+	return there && d.object.GetUID() == r.Status.BaselineUID && d.revision == r.Status.Revision && l.role == r.Status.Role
 }
 
 // proposable are the changes of a proposal: those of the pass, and those of the open one whose resources the pass did not see.
@@ -260,10 +260,8 @@ func (l *ledger) statusOf(baseline string, b control.Bound, changes []v1alpha1.R
 		Reversible: b.Reversible(), Changes: changes, Progress: progress(changes), Risk: riskOf(changes),
 		ManagedBy: managedBy(changes),
 	}
-	for _, d := range l.baselines {
-		if d.key() == baseline {
-			s.BaselineUID, s.Revision = d.object.GetUID(), d.revision
-		}
+	if d, there := keyed(l.baselines, baseline); there {
+		s.BaselineUID, s.Revision = d.object.GetUID(), d.revision
 	}
 	expires := metav1.NewTime(l.now.UTC().Add(proposalLasts).Truncate(time.Second))
 	s.Expires, s.PlanDigest = &expires, planDigest(&s)

@@ -28,6 +28,15 @@ func declare(k control.Kind, b control.Baseline) declared {
 
 func (d declared) key() string { return d.kind.Name + "/" + d.object.GetName() }
 
+// keyed finds the baseline of a key.
+func keyed(all []declared, key string) (declared, bool) {
+	i := slices.IndexFunc(all, func(d declared) bool { return d.key() == key })
+	if i < 0 {
+		return declared{}, false
+	}
+	return all[i], true
+}
+
 // world is everything a plan is made from. Planning is pure: the same world gives the same plan.
 type world struct {
 	account      *v1alpha1.AWSAccount

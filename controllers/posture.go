@@ -93,7 +93,7 @@ func (p *Posture) Standings(a *v1alpha1.AWSAccount) []Standing {
 
 // ofRow are the standings of one baseline.
 func (p *Posture) ofRow(w world, r *row) (all []Standing) {
-	d := p.baselines[slices.IndexFunc(p.baselines, func(d declared) bool { return d.key() == r.key() })]
+	d, _ := keyed(p.baselines, r.key())
 	m := newMerge(w, nil)
 	for _, b := range d.controls {
 		if !concerns(w.organization, r.spec, b, w.account) {
