@@ -50,7 +50,9 @@ func (c *cluster) waiting(ctx context.Context, timeout time.Duration, look func(
 
 // comesTooLate says whether the client did not even ask, because its turn would come after the deadline. Its rate limiter
 // (golang.org/x/time/rate) has no error of its own for that, only these words.
-func comesTooLate(err error) bool { return strings.Contains(err.Error(), "would exceed context deadline") }
+func comesTooLate(err error) bool {
+	return strings.Contains(err.Error(), "would exceed context deadline")
+}
 
 // ended says why nobody waits any more.
 func ended(ctx context.Context, timeout time.Duration, left string) error {
