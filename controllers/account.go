@@ -291,12 +291,8 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	if w.baselines, err = r.declarations.list(ctx, r.Client, r.Kinds); err != nil {
 		return w, nil, err
 	}
-	var exceptions v1alpha1.BaselineExceptionList
-	if err := r.Client.List(ctx, &exceptions, client.UnsafeDisableDeepCopy); err != nil {
-		return w, nil, fmt.Errorf("listing exceptions: %w", err)
-	}
-	for i := range exceptions.Items {
-		w.exceptions = append(w.exceptions, &exceptions.Items[i])
+	if w.exceptions, err = listExceptions(ctx, r.Client, client.UnsafeDisableDeepCopy); err != nil {
+		return w, nil, err
 	}
 	if w.records, err = r.Remediations.of(ctx, account.Name); err != nil {
 		return w, nil, err

@@ -130,7 +130,12 @@ func (r *BaselineReconciler) decide(ctx context.Context, sums []*sum) error {
 	if err := r.Client.List(ctx, &remediations, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing remediations: %w", err)
 	}
-	problems := []error{r.finalize(ctx, remediations.Items)}
+	listed, err := ListBaselines(ctx, r.Client, r.Kinds, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return err
+	}
+	needed, _ := standingOf(listed)
+	problems := []error{r.finalize(ctx, listed, remediations.Items), r.Remediations.dropOldest(ctx, remediations.Items, needed)}
 	for _, s := range sums {
 		s.records = remediations.Items
 		var err error

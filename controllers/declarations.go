@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
@@ -58,40 +59,63 @@ func (m *declarations) keepOnly(there []declared) {
 	m.all = kept
 }
 
-// list reads the baselines of all kinds.
+// list reads the baselines of all kinds, but those that are being deleted.
 func (m *declarations) list(ctx context.Context, c client.Reader, kinds []control.Kind) ([]declared, error) {
+	listed, err := ListBaselines(ctx, c, kinds, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, err
+	}
 	var all []declared
-	for _, k := range kinds {
-		list, ok := k.NewList().(client.ObjectList)
-		if !ok {
-			return nil, fmt.Errorf("%s has no list", k.Name)
-		}
-		if err := c.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing %ss: %w", k.Name, err)
-		}
-		objects, err := extract(list)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range objects {
-			if o.GetDeletionTimestamp() == nil {
-				all = append(all, m.of(k, o))
-			}
+	for _, l := range listed {
+		if l.GetDeletionTimestamp() == nil {
+			all = append(all, m.of(l.Kind, l.Baseline))
 		}
 	}
 	m.keepOnly(all)
 	return all, nil
 }
 
-func extract(list runtime.Object) ([]control.Baseline, error) {
-	var all []control.Baseline
-	err := meta.EachListItem(list, func(o runtime.Object) error {
-		b, ok := o.(control.Baseline)
+// Listed is a baseline with its kind.
+type Listed struct {
+	Kind control.Kind
+	control.Baseline
+}
+
+// ListBaselines reads the baselines of all kinds, in the order of the kinds.
+func ListBaselines(ctx context.Context, c client.Reader, kinds []control.Kind, options ...client.ListOption) ([]Listed, error) {
+	var all []Listed
+	for _, k := range kinds {
+		list, ok := k.NewList().(client.ObjectList)
 		if !ok {
-			return fmt.Errorf("%T is no baseline", o)
+			return nil, fmt.Errorf("%s has no list", k.Name)
 		}
-		all = append(all, b)
-		return nil
-	})
-	return all, err
+		if err := c.List(ctx, list, options...); err != nil {
+			return nil, fmt.Errorf("listing %ss: %w", k.Name, err)
+		}
+		err := meta.EachListItem(list, func(o runtime.Object) error {
+			b, ok := o.(control.Baseline)
+			if !ok {
+				return fmt.Errorf("%T is no baseline", o)
+			}
+			all = append(all, Listed{k, b})
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// listExceptions reads the exceptions.
+func listExceptions(ctx context.Context, c client.Reader, options ...client.ListOption) ([]*v1alpha1.BaselineException, error) {
+	var list v1alpha1.BaselineExceptionList
+	if err := c.List(ctx, &list, options...); err != nil {
+		return nil, fmt.Errorf("listing exceptions: %w", err)
+	}
+	var all []*v1alpha1.BaselineException
+	for i := range list.Items {
+		all = append(all, &list.Items[i])
+	}
+	return all, nil
 }

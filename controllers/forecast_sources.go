@@ -129,12 +129,8 @@ func ReadDeclared(ctx context.Context, c client.Reader, kinds []control.Kind) (*
 			out.Accounts = append(out.Accounts, &accounts.Items[i])
 		}
 	}
-	var exceptions v1alpha1.BaselineExceptionList
-	if err := c.List(ctx, &exceptions); err != nil {
-		return nil, fmt.Errorf("listing exceptions: %w", err)
-	}
-	for i := range exceptions.Items {
-		out.Exceptions = append(out.Exceptions, &exceptions.Items[i])
+	if out.Exceptions, err = listExceptions(ctx, c); err != nil {
+		return nil, err
 	}
 	declarations := declarations{}
 	all, err := declarations.list(ctx, c, kinds)

@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -50,14 +49,8 @@ func ReadPosture(ctx context.Context, c client.Reader, kinds []control.Kind, now
 		return nil, err
 	}
 	slices.SortFunc(p.baselines, func(a, b declared) int { return strings.Compare(a.key(), b.key()) })
-	var exceptions v1alpha1.BaselineExceptionList
-	if err := c.List(ctx, &exceptions); err != nil {
-		return nil, fmt.Errorf("listing exceptions: %w", err)
-	}
-	for i := range exceptions.Items {
-		p.exceptions = append(p.exceptions, &exceptions.Items[i])
-	}
-	return p, nil
+	p.exceptions, err = listExceptions(ctx, c)
+	return p, err
 }
 
 // Keeps says whether the account is worked on: it is in the organization, and AWS has not suspended it.

@@ -51,11 +51,11 @@ func (r *RemediationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	now := r.Clock()
-	needed, alive, err := r.baselines(ctx)
+	goes, err := r.goes(ctx, rem, now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if r.old(rem, now, alive) && !needed[rem.Status.BaselineUID] {
+	if goes {
 		return ctrl.Result{}, client.IgnoreNotFound(r.Client.Delete(ctx, rem, client.Preconditions{UID: &rem.UID, ResourceVersion: &rem.ResourceVersion}))
 	}
 	if r.judge(rem.DeepCopy(), now) { // what is cached is short of what must be kept
@@ -64,7 +64,7 @@ func (r *RemediationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		}
 	}
 	if !rem.Status.Phase.Open() {
-		return ctrl.Result{RequeueAfter: max(r.keptUntil(rem).Sub(now), keptAgain) + time.Second}, r.dropOldest(ctx, needed)
+		return ctrl.Result{RequeueAfter: max(keptUntil(rem).Sub(now), keptAgain) + time.Second}, nil
 	}
 	wait := unfinishedFor
 	if e := rem.Status.Expires; e != nil && now.Before(e.Time) {
@@ -75,65 +75,60 @@ func (r *RemediationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	return ctrl.Result{RequeueAfter: wait + time.Second}, nil
 }
 
-// old says whether a Remediation is to be taken away.
-func (r *RemediationReconciler) old(rem *v1alpha1.Remediation, now time.Time, alive map[types.UID]bool) bool {
+// goes says whether a Remediation is to be taken away.
+func (r *RemediationReconciler) goes(ctx context.Context, rem *v1alpha1.Remediation, now time.Time) (bool, error) {
 	if rem.Status.Phase == "" {
-		return now.Sub(rem.CreationTimestamp.Time) > unfinishedFor
+		return now.Sub(rem.CreationTimestamp.Time) > unfinishedFor, nil
 	}
+	if rem.Status.Phase.Open() || now.Before(keptUntil(rem)) {
+		return false, nil
+	}
+	listed, err := ListBaselines(ctx, r.Client, r.Kinds, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return false, err
+	}
+	needed, alive := standingOf(listed)
 	withdrawn := rem.Status.Phase == v1alpha1.RemediationUndone && alive[rem.Status.BaselineUID]
-	return !rem.Status.Phase.Open() && !now.Before(r.keptUntil(rem)) && !withdrawn
+	return !withdrawn && !needed[rem.Status.BaselineUID], nil
 }
 
 // keptUntil is until when a finished Remediation is kept. What was undone is kept for longer: it keeps Plumbline from making the
 // change again.
-func (*RemediationReconciler) keptUntil(rem *v1alpha1.Remediation) time.Time {
+func keptUntil(rem *v1alpha1.Remediation) time.Time {
 	if rem.Status.FinishedAt == nil {
 		return rem.CreationTimestamp.Add(finishedKept)
 	}
 	return rem.Status.FinishedAt.Add(finishedKept)
 }
 
-// baselines are those that are there, and among them those that put back what they changed when they are deleted: their Remediations
-// are needed for that, however old they are and however many.
-func (r *RemediationReconciler) baselines(ctx context.Context) (needed, alive map[types.UID]bool, err error) {
+// standingOf are the baselines that are there, and among them those that put back what they changed when they are deleted: their
+// Remediations are needed for that, however old they are and however many.
+func standingOf(listed []Listed) (needed, alive map[types.UID]bool) {
 	needed, alive = map[types.UID]bool{}, map[types.UID]bool{}
-	for _, k := range r.Kinds {
-		list, ok := k.NewList().(client.ObjectList)
-		if !ok {
-			return nil, nil, fmt.Errorf("%s has no list", k.Name)
-		}
-		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, nil, fmt.Errorf("listing %ss: %w", k.Name, err)
-		}
-		objects, err := extract(list)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, o := range objects {
-			alive[o.GetUID()] = true
-			if spec, _ := o.Common(); spec.DeletionPolicy == v1alpha1.DeletionRestore {
-				needed[o.GetUID()] = true
-			}
+	for _, b := range listed {
+		alive[b.GetUID()] = true
+		if spec, _ := b.Common(); spec.DeletionPolicy == v1alpha1.DeletionRestore {
+			needed[b.GetUID()] = true
 		}
 	}
-	return needed, alive, nil
+	return needed, alive
 }
 
-// dropOldest takes the oldest finished Remediations away where there are too many.
-func (r *RemediationReconciler) dropOldest(ctx context.Context, needed map[types.UID]bool) error {
-	var all v1alpha1.RemediationList
-	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing remediations: %w", err)
+// dropOldest takes the oldest finished ones of all Remediations away where there are too many. needed are the baselines whose
+// Remediations are kept all the same.
+func (s *Remediations) dropOldest(ctx context.Context, all []v1alpha1.Remediation, needed map[types.UID]bool) error {
+	if len(all) <= maxFinished {
+		return nil
 	}
-	finished := slices.DeleteFunc(all.Items, func(rem v1alpha1.Remediation) bool {
+	finished := slices.DeleteFunc(slices.Clone(all), func(rem v1alpha1.Remediation) bool {
 		return rem.Status.Phase.Open() || rem.Status.Phase == v1alpha1.RemediationUndone || isUndoing(&rem) || needed[rem.Status.BaselineUID]
 	})
 	if len(finished) <= maxFinished {
 		return nil
 	}
-	slices.SortFunc(finished, func(a, b v1alpha1.Remediation) int { return r.keptUntil(&a).Compare(r.keptUntil(&b)) })
+	slices.SortFunc(finished, func(a, b v1alpha1.Remediation) int { return keptUntil(&a).Compare(keptUntil(&b)) })
 	for i := range finished[:len(finished)-maxFinished] {
-		if err := r.Client.Delete(ctx, &finished[i]); client.IgnoreNotFound(err) != nil {
+		if err := s.Client.Delete(ctx, &finished[i]); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("taking away remediation %s: %w", finished[i].Name, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/smithy-go"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -301,6 +302,33 @@ func TestFinishedRemediationsGoInTime(t *testing.T) {
 	}
 	// What was undone keeps Plumbline from making the change again, so it stays.
 	same(t, "those that are left", []string{"2 Applied", "3 Undone"}, left)
+}
+
+func TestOfTooManyFinishedRemediationsTheOldestGoes(t *testing.T) {
+	c := newCluster(t)
+	s := proposal(member)
+	s.Phase, s.FinishedAt = v1alpha1.RemediationApplied, new(metav1.NewTime(c.clock().Add(-time.Hour)))
+	oldest, err := c.records.make(t.Context(), s, false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []v1alpha1.Remediation{*oldest}
+	for range maxFinished - 1 {
+		newer := *oldest.DeepCopy()
+		newer.Name, newer.Status.FinishedAt = "newer", new(metav1.NewTime(c.clock()))
+		all = append(all, newer)
+	}
+	left := func(all []v1alpha1.Remediation, needed map[types.UID]bool) int {
+		if err := c.records.dropOldest(t.Context(), all, needed); err != nil {
+			t.Fatal(err)
+		}
+		there, _ := c.remediationsOf(member)
+		return len(there)
+	}
+	same(t, "as many as are kept", 1, left(all, nil))
+	all = append(all, all[1])
+	same(t, "one more, of a baseline that needs them", 1, left(all, map[types.UID]bool{"": true}))
+	same(t, "one more", 0, left(all, nil))
 }
 
 func TestStatesThatAreLargeOrDocumentsLieInASecret(t *testing.T) {

@@ -28,44 +28,31 @@ const giveUpAfter = time.Hour
 
 // finalize keeps the finalizers of all baselines as their deletionPolicy wants them, and puts back what those changed that are being
 // deleted.
-func (r *BaselineReconciler) finalize(ctx context.Context, records []v1alpha1.Remediation) error {
+func (r *BaselineReconciler) finalize(ctx context.Context, all []Listed, records []v1alpha1.Remediation) error {
 	var problems []error
-	for _, k := range r.Kinds {
-		list, ok := k.NewList().(client.ObjectList)
-		if !ok {
-			return fmt.Errorf("%s has no list", k.Name)
-		}
-		if err := r.Client.List(ctx, list); err != nil {
-			return fmt.Errorf("listing %ss: %w", k.Name, err)
-		}
-		objects, err := extract(list)
-		if err != nil {
-			return err
-		}
-		for _, b := range objects {
-			problems = append(problems, client.IgnoreNotFound(r.finalizeOne(ctx, k, b, records)))
-		}
+	for _, b := range all {
+		problems = append(problems, client.IgnoreNotFound(r.finalizeOne(ctx, b, records)))
 	}
 	return errors.Join(problems...)
 }
 
-func (r *BaselineReconciler) finalizeOne(ctx context.Context, k control.Kind, b control.Baseline, records []v1alpha1.Remediation) error {
+func (r *BaselineReconciler) finalizeOne(ctx context.Context, b Listed, records []v1alpha1.Remediation) error {
 	spec, _ := b.Common()
 	wants, has := spec.DeletionPolicy == v1alpha1.DeletionRestore, controllerutil.ContainsFinalizer(b, v1alpha1.FinalizerRestore)
 	if b.GetDeletionTimestamp() == nil || !has || !wants {
 		if wants == has || wants && b.GetDeletionTimestamp() != nil {
 			return nil
 		}
-		return r.setFinalizer(ctx, b, wants)
+		return r.setFinalizer(ctx, b.Baseline, wants)
 	}
-	left, err := r.restore(ctx, b, records)
+	left, err := r.restore(ctx, b.Baseline, records)
 	switch {
 	case err != nil:
 		return err
 	case len(left) == 0:
-		return r.setFinalizer(ctx, b, false)
+		return r.setFinalizer(ctx, b.Baseline, false)
 	}
-	return r.sayRestoring(ctx, k, b, left)
+	return r.sayRestoring(ctx, b, left)
 }
 
 // setFinalizer writes nothing but the finalizers, and only of the object as it was read.
@@ -175,16 +162,20 @@ func (r *BaselineReconciler) gone(ctx context.Context, id string) (string, error
 }
 
 // sayRestoring says on the baseline what is still to be put back.
-func (r *BaselineReconciler) sayRestoring(ctx context.Context, k control.Kind, b control.Baseline, left []*v1alpha1.Remediation) error {
-	_, status := b.Common()
+func (r *BaselineReconciler) sayRestoring(ctx context.Context, b Listed, left []*v1alpha1.Remediation) error {
+	said, ok := b.DeepCopyObject().(control.Baseline) // b is the cache's own
+	if !ok {
+		return fmt.Errorf("%T is no baseline", b.Baseline)
+	}
+	_, status := said.Common()
 	before := findCondition(status.Conditions, v1alpha1.ConditionRestoring)
 	message := fmt.Sprintf("%d Remediations are still to be taken back; next %s", len(left), left[0].Name)
 	if before != nil && before.Message == message {
 		return nil
 	}
 	conditions{&status.Conditions, b.GetGeneration(), r.Clock()}.set(v1alpha1.ConditionRestoring, metav1.ConditionTrue, v1alpha1.ReasonRestore, message)
-	if err := r.Client.Status().Update(ctx, b); err != nil && !apierrors.IsConflict(err) {
-		return fmt.Errorf("writing the status of %s %s: %w", k.Name, b.GetName(), err)
+	if err := r.Client.Status().Update(ctx, said); err != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("writing the status of %s %s: %w", b.Kind.Name, b.GetName(), err)
 	}
 	return nil
 }

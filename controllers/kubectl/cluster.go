@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
@@ -125,26 +126,13 @@ func (b baseline) key() string { return b.kind + "/" + b.GetName() }
 
 // baselines are those of every kind, in the order of the kinds.
 func (c *cluster) baselines(ctx context.Context, api client.Reader) ([]baseline, error) {
+	listed, err := controllers.ListBaselines(ctx, api, c.Kinds)
+	if err != nil {
+		return nil, err
+	}
 	var all []baseline
-	for _, k := range c.Kinds {
-		list, ok := k.NewList().(client.ObjectList)
-		if !ok {
-			return nil, fmt.Errorf("%s has no list", k.Name)
-		}
-		if err := api.List(ctx, list); err != nil {
-			return nil, fmt.Errorf("listing %ss: %w", k.Name, err)
-		}
-		err := meta.EachListItem(list, func(o runtime.Object) error {
-			b, is := o.(control.Baseline)
-			if !is {
-				return fmt.Errorf("%T is no baseline", o)
-			}
-			all = append(all, baseline{k.Name, b})
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
+	for _, l := range listed {
+		all = append(all, baseline{l.Kind.Name, l.Baseline})
 	}
 	return all, nil
 }
