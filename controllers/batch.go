@@ -40,7 +40,7 @@ func membersOf(records []v1alpha1.Remediation, baseline, id string, is func(*v1a
 
 func isProposed(now time.Time) func(*v1alpha1.Remediation) bool {
 	return func(r *v1alpha1.Remediation) bool {
-		return r.Status.Phase == v1alpha1.RemediationProposed && !expired(r, now)
+		return r.Status.Phase == v1alpha1.RemediationProposed && !r.Expired(now)
 	}
 }
 
@@ -100,7 +100,7 @@ func (s *sum) approve(ctx context.Context, r *Remediations) (refused []string, e
 func (s *Remediations) approveOne(ctx context.Context, member *v1alpha1.Remediation, a v1alpha1.BatchApproval) error {
 	digest := member.Status.Digest
 	return s.update(ctx, member.Name, func(r *v1alpha1.Remediation) bool {
-		if r.Status.Digest != digest || r.Status.Phase != v1alpha1.RemediationProposed || expired(r, s.Clock()) || r.Spec.Rejected != nil {
+		if r.Status.Digest != digest || r.Status.Phase != v1alpha1.RemediationProposed || r.Expired(s.Clock()) || r.Spec.Rejected != nil {
 			return false
 		}
 		r.Status.Phase, r.Status.Message = v1alpha1.RemediationApproved, "approved in "+r.Status.Baseline+"; observed afresh, then made"

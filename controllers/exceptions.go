@@ -2,8 +2,6 @@ package controllers
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,6 +82,5 @@ func exceptionsHash(active []*v1alpha1.BaselineException, controls []string, a *
 		return ""
 	}
 	slices.Sort(lines)
-	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
-	return hex.EncodeToString(sum[:])[:12]
+	return digestOf([]byte(strings.Join(lines, "\n")))[:12]
 }

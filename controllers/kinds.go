@@ -4,8 +4,6 @@
 package controllers
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -35,8 +33,7 @@ func revisionOf(k control.Kind, b control.Baseline) string {
 			bound[c.ID] = c.Settings
 		}
 	}
-	sum := sha256.Sum256(encode([]any{fields, bound})) // the keys of maps are sorted
-	return hex.EncodeToString(sum[:])[:12]
+	return digestOf(encode([]any{fields, bound}))[:12] // the keys of maps are sorted
 }
 
 func encode(v any) []byte {

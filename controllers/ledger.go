@@ -148,14 +148,10 @@ func isAutomatic(r *v1alpha1.Remediation) bool {
 	return r.Status.Decided != nil && r.Status.Decided.By == byPlumbline
 }
 
-func expired(r *v1alpha1.Remediation, now time.Time) bool {
-	return r.Status.Expires != nil && !now.Before(r.Status.Expires.Time)
-}
-
 // find is the account's Remediation of the plan's control and baseline of which is holds, unless it has expired.
 func (l *ledger) find(p engine.Plan, is func(*v1alpha1.Remediation) bool) *v1alpha1.Remediation {
 	for _, r := range l.records {
-		if r.Status.Control == p.Control.ID && r.Status.Baseline == p.Baseline && is(r) && !expired(r, l.now) && (isWaiting(r) || l.fits(r)) {
+		if r.Status.Control == p.Control.ID && r.Status.Baseline == p.Baseline && is(r) && !r.Expired(l.now) && (isWaiting(r) || l.fits(r)) {
 			return r
 		}
 	}

@@ -40,7 +40,7 @@ func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
 	begun := false
 	err := l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
 		s := &now.Status
-		begun = s.Digest == r.Status.Digest && (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationApplying) && !expired(now, l.Clock())
+		begun = s.Digest == r.Status.Digest && (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationApplying) && !now.Expired(l.Clock())
 		if !begun || s.Phase == v1alpha1.RemediationApplying {
 			return false
 		}

@@ -1,8 +1,6 @@
 package controllers
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -290,8 +288,7 @@ func (r *row) covering() string {
 		lines = append(lines, c.id.Control+"/"+c.id.Region)
 	}
 	slices.Sort(lines)
-	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
-	return hex.EncodeToString(sum[:])[:12]
+	return digestOf([]byte(strings.Join(lines, "\n")))[:12]
 }
 
 // size is the number of checks.

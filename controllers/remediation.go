@@ -139,11 +139,11 @@ func (s *Remediations) dropOldest(ctx context.Context, all []v1alpha1.Remediatio
 func (r *RemediationReconciler) judge(rem *v1alpha1.Remediation, now time.Time) bool {
 	before := rem.Status.DeepCopy()
 	c := conditions{&rem.Status.Conditions, rem.Generation, now}
-	if rem.Status.Phase == v1alpha1.RemediationApplying && expired(rem, now.Add(-unsettledFor)) {
+	if rem.Status.Phase == v1alpha1.RemediationApplying && rem.Expired(now.Add(-unsettledFor)) {
 		r.giveUp(rem)
 	}
 	switch {
-	case isWaiting(rem) && expired(rem, now):
+	case isWaiting(rem) && rem.Expired(now):
 		r.end(rem, v1alpha1.RemediationExpired, "nobody approved it in time; proposed anew if it still departs")
 	case rem.Spec.Rejected != nil && isWaiting(rem):
 		if r.accepts(c, rem, rem.Spec.Rejected) {

@@ -231,7 +231,7 @@ func (s *Remediations) create(ctx context.Context, status *v1alpha1.RemediationS
 		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(r), there); err != nil {
 			return nil, fmt.Errorf("reading remediation %s: %w", r.Name, err)
 		}
-		if there.Labels[v1alpha1.LabelPlan] == status.PlanDigest && there.Status.Phase.Open() && !expired(there, s.Clock()) {
+		if there.Labels[v1alpha1.LabelPlan] == status.PlanDigest && there.Status.Phase.Open() && !there.Expired(s.Clock()) {
 			return there, nil
 		}
 	}

@@ -182,7 +182,7 @@ func (l *ledger) stillDeparts(r *v1alpha1.Remediation, j *engine.Judged) (v1alph
 		return v1alpha1.ChangeUnverified, why + "; AWS does not show that it was made"
 	case !l.fits(r):
 		return v1alpha1.ChangeUnverified, "the baseline, its settings or the role have changed since; AWS does not show that it was made"
-	case expired(r, l.now):
+	case r.Expired(l.now):
 		return v1alpha1.ChangeFailed, "not made before it expired: " + control.Bounded(j.Message, 256)
 	}
 	return "", ""

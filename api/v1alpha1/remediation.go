@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -37,6 +39,11 @@ type Remediation struct {
 	// status is the change itself and what became of it. Only the controller writes it.
 	// +optional
 	Status RemediationStatus `json:"status,omitempty"`
+}
+
+// Expired says whether it is too late to approve the Remediation, whether or not the controller has taken note of it.
+func (r *Remediation) Expired(now time.Time) bool {
+	return r.Status.Expires != nil && !now.Before(r.Status.Expires.Time)
 }
 
 // RemediationSpec holds the decisions of people. Each names the digest of what was read, so that nothing else is decided.

@@ -100,20 +100,32 @@ func isPolicy(err error) bool { return strings.Contains(err.Error(), "Validating
 // page is how many objects are listed at a time: a full account has 32 KiB.
 const page = 500
 
-// accounts are all accounts, by id.
-func accounts(ctx context.Context, api client.Reader) ([]v1alpha1.AWSAccount, error) {
-	var all []v1alpha1.AWSAccount
-	next := ""
-	for {
-		var list v1alpha1.AWSAccountList
-		if err := api.List(ctx, &list, client.Limit(page), client.Continue(next)); err != nil {
-			return nil, fmt.Errorf("listing accounts: %w", err)
+// pages lists all objects of a kind, a page at a time, and hands each page to take.
+func pages[L client.ObjectList](ctx context.Context, api client.Reader, what string, list func() L, take func(L)) error {
+	for next := ""; ; {
+		one := list()
+		if err := api.List(ctx, one, client.Limit(page), client.Continue(next)); err != nil {
+			return fmt.Errorf("listing %s: %w", what, err)
 		}
-		all = append(all, list.Items...)
-		if next = list.Continue; next == "" {
-			return all, nil
+		take(one)
+		if next = one.GetContinue(); next == "" {
+			return nil
 		}
 	}
+}
+
+// accounts are all accounts, by id.
+func accounts(ctx context.Context, api client.Reader) (all []v1alpha1.AWSAccount, err error) {
+	err = pages(ctx, api, "accounts", func() *v1alpha1.AWSAccountList { return &v1alpha1.AWSAccountList{} },
+		func(l *v1alpha1.AWSAccountList) { all = append(all, l.Items...) })
+	return all, err
+}
+
+// remediations are all of them, by name.
+func remediations(ctx context.Context, api client.Reader) (all []v1alpha1.Remediation, err error) {
+	err = pages(ctx, api, "remediations", func() *v1alpha1.RemediationList { return &v1alpha1.RemediationList{} },
+		func(l *v1alpha1.RemediationList) { all = append(all, l.Items...) })
+	return all, err
 }
 
 // baseline is a baseline with its kind's name.

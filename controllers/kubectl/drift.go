@@ -99,11 +99,7 @@ func (c *cluster) drift(ctx context.Context, f driftFilter, output string) error
 	if err := f.check(c); err != nil {
 		return err
 	}
-	api, err := c.connect()
-	if err != nil {
-		return err
-	}
-	s, err := c.survey(ctx, api)
+	s, err := c.look(ctx)
 	if err != nil {
 		return err
 	}

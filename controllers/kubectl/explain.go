@@ -187,11 +187,7 @@ const reachWithin = 5 * time.Second
 func (c *cluster) standingOf(ctx context.Context, id string) string {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
-	api, err := c.connect()
-	if err != nil {
-		return ""
-	}
-	s, err := c.survey(ctx, api)
+	s, err := c.look(ctx)
 	if err != nil {
 		return ""
 	}

@@ -115,11 +115,7 @@ func (c *cluster) report(ctx context.Context, f reportFlags) error {
 	if err != nil {
 		return err
 	}
-	api, err := c.connect()
-	if err != nil {
-		return err
-	}
-	s, err := c.survey(ctx, api)
+	s, err := c.look(ctx)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func Invoked(argv []string) bool {
 	if isPlugin(argv[0]) {
 		return true
 	}
-	if len(argv) == 1 || argv[1] == "version" { // which the manager has had before
+	if len(argv) == 1 || argv[1] == "version" || strings.HasPrefix(argv[1], "-") { // the manager's, which needs no commands
 		return false
 	}
 	names := []string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 )
@@ -189,7 +188,7 @@ func (o *overview) remediationsLine() string {
 			continue
 		}
 		n[r.Status.Phase]++
-		if isOver(r, o.now) {
+		if r.Expired(o.now) {
 			expired++
 		}
 	}
@@ -266,7 +265,7 @@ func (o *overview) next() string {
 		return func(a surveyed) bool { return a.state() == state }
 	}
 	proposed := slices.ContainsFunc(o.remediations, func(r v1alpha1.Remediation) bool {
-		return r.Status.Phase == v1alpha1.RemediationProposed && !isOver(&r, o.now)
+		return r.Status.Phase == v1alpha1.RemediationProposed && !r.Expired(o.now)
 	})
 	for _, s := range []struct {
 		when bool
@@ -288,25 +287,4 @@ func (o *overview) next() string {
 		return ""
 	}
 	return "\nNext:\n" + strings.Join(steps, "\n") + "\n"
-}
-
-// remediations are all of them, by name.
-func remediations(ctx context.Context, api client.Reader) ([]v1alpha1.Remediation, error) {
-	var all []v1alpha1.Remediation
-	next := ""
-	for {
-		var list v1alpha1.RemediationList
-		if err := api.List(ctx, &list, client.Limit(page), client.Continue(next)); err != nil {
-			return nil, fmt.Errorf("listing remediations: %w", err)
-		}
-		all = append(all, list.Items...)
-		if next = list.Continue; next == "" {
-			return all, nil
-		}
-	}
-}
-
-// isOver says whether it can no longer be approved, whether or not the controller has taken note of it.
-func isOver(r *v1alpha1.Remediation, now time.Time) bool {
-	return r.Status.Expires != nil && !now.Before(r.Status.Expires.Time)
 }

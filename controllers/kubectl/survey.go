@@ -31,6 +31,15 @@ type surveyed struct {
 	checks    v1alpha1.CheckCounts
 }
 
+// look surveys the caller's cluster.
+func (c *cluster) look(ctx context.Context) (*survey, error) {
+	api, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	return c.survey(ctx, api)
+}
+
 // survey reads everything that reports are made from.
 func (c *cluster) survey(ctx context.Context, api client.Reader) (*survey, error) {
 	posture, err := controllers.ReadPosture(ctx, api, c.Kinds, c.Clock())

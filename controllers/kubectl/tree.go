@@ -32,11 +32,7 @@ CHECKS are compliant of all; what was not looked at with today's settings is unk
 }
 
 func (c *cluster) tree(ctx context.Context, all bool) error {
-	api, err := c.connect()
-	if err != nil {
-		return err
-	}
-	s, err := c.survey(ctx, api)
+	s, err := c.look(ctx)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ var approving = verb{
 
 func notApprovable(r *v1alpha1.Remediation, now time.Time) error {
 	switch d := r.Spec.Approval; {
-	case r.Status.Phase == v1alpha1.RemediationProposed && isOver(r, now), r.Status.Phase == v1alpha1.RemediationExpired:
+	case r.Status.Phase == v1alpha1.RemediationProposed && r.Expired(now), r.Status.Phase == v1alpha1.RemediationExpired:
 		return fmt.Errorf("%s has expired; if it still departs it is proposed anew: kubectl plumbline recheck %s, then kubectl get rem", r.Name, r.Status.Account)
 	case r.Status.Phase != v1alpha1.RemediationProposed:
 		return wrongPhase(r, "approved", "only a proposed one can be")
@@ -58,7 +58,7 @@ var rejecting = verb{
 		switch {
 		case r.Status.Phase != v1alpha1.RemediationProposed && r.Status.Phase != v1alpha1.RemediationApproved:
 			return wrongPhase(r, "rejected", "only one that was not begun can be")
-		case isOver(r, now):
+		case r.Expired(now):
 			return fmt.Errorf("%s has expired; there is nothing to reject", r.Name)
 		}
 		return undecidable(r)
