@@ -158,14 +158,20 @@ func (w world) decidedSince(c *check) bool {
 	})
 }
 
+// undoneOf are the account's Remediations of a baseline that were undone, or are about to be.
+func (w world) undoneOf(d declared) (undone []*v1alpha1.Remediation) {
+	for _, r := range w.records {
+		if r.Status.BaselineUID == d.object.GetUID() && (r.Status.Phase == v1alpha1.RemediationUndone || isUndoing(r)) {
+			undone = append(undone, r)
+		}
+	}
+	return undone
+}
+
 // withdrawn finds out who has undone a change of the check, or is about to: nobody makes it again without an approval. One that a
 // person approved later is not withdrawn any more. Nil where nothing was undone.
-func (w world) withdrawn(r *row, id checkID) func(control.Drift) string {
-	uid := r.uid
-	of := slices.DeleteFunc(slices.Clone(w.records), func(r *v1alpha1.Remediation) bool {
-		undone := r.Status.Phase == v1alpha1.RemediationUndone || isUndoing(r)
-		return !undone || r.Status.Control != id.Control || r.Status.Baseline != id.Baseline || r.Status.BaselineUID != uid
-	})
+func (w world) withdrawn(undone []*v1alpha1.Remediation, id checkID) func(control.Drift) string {
+	of := slices.DeleteFunc(slices.Clone(undone), func(r *v1alpha1.Remediation) bool { return r.Status.Control != id.Control })
 	if len(of) == 0 {
 		return nil
 	}

@@ -116,7 +116,8 @@ type BaselineOutlook struct {
 // CheckOutlook is what was found by one check.
 type CheckOutlook struct {
 	engine.Result
-	// Held is why a manager that may write would change nothing for now, although no approval is needed.
+	// Held is why a manager that may write would change nothing although no approval is needed: the account is new, the baseline
+	// suspended, a rollout under way.
 	Held engine.Hold
 }
 
@@ -129,7 +130,7 @@ const (
 	EffectChanged Effect = "Changed"
 	// EffectApproval: it would be proposed, and wait for an approval.
 	EffectApproval Effect = "AwaitingApproval"
-	// EffectHeld: it would not be put right for now; Held of the check, or the message, says why.
+	// EffectHeld: it would be put right once what holds it back is over; Held of the check, or the message, says what that is.
 	EffectHeld Effect = "Held"
 	// EffectReported: it would only be reported.
 	EffectReported Effect = "Reported"

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
@@ -82,8 +80,9 @@ type row struct {
 	spec                 *v1alpha1.BaselineSpec
 	revision, exceptions string
 	token                string
-	uid                  types.UID
 	unknownRegions       []string
+	// undone are the account's Remediations of the baseline that were undone, or are about to be.
+	undone []*v1alpha1.Remediation
 	// rollout is why the rollout holds the account's changes back, and caps what it bounds.
 	rollout engine.Hold
 	caps    engine.Caps
@@ -159,7 +158,7 @@ func (w world) row(d declared, active []*v1alpha1.BaselineException, claimed map
 	r := row{
 		kind: d.kind.Name, name: d.object.GetName(), spec: spec, unknownRegions: unknown, stored: w.storedRow(d),
 		nowhere: len(regions) == 0,
-		uid:     d.object.GetUID(), rollout: w.rolloutHold(d), caps: capsOf(d),
+		undone:  w.undoneOf(d), rollout: w.rolloutHold(d), caps: capsOf(d),
 		revision: d.revision, token: d.object.GetAnnotations()[v1alpha1.AnnotationReconcileRequestedAt],
 	}
 	for _, region := range regions {
@@ -234,7 +233,7 @@ func (w world) task(r *row, b control.Bound, region string) *engine.Task {
 		Caps:      r.caps,
 		Named:     w.named(b.Meta, region),
 		Looks:     func(drift string) int { return looks[changedResource{id, drift}] },
-		Withdrawn: w.withdrawn(r, id),
+		Withdrawn: w.withdrawn(r.undone, id),
 	}
 }
 
