@@ -17,6 +17,11 @@ var deployers = values{"arn:*:iam::*:role/stacksets-exec-*", "arn:*:iam::*:role/
 var assumeRoles = documentOf(statement{Sid: "AssumePlumblinesRoles", Effect: "Allow", Action: values{"sts:AssumeRole"},
 	Resource: values{plain.iam("role/plumbline/*")}})
 
+// assumeAudit is all that the observer's identity may do where hands are separate: its own half of what the roles' trust keeps
+// apart as well.
+var assumeAudit = documentOf(statement{Sid: "AssumePlumblinesAuditRole", Effect: "Allow", Action: values{"sts:AssumeRole"},
+	Resource: values{plain.iam("role/plumbline/PlumblineAudit")}})
+
 // protect keeps everybody in an account, its administrators included, from changing Plumbline's roles and policies, and from
 // making a role that would pass for one of those that may. Attaching a guard is an action on a user and is not concerned;
 // neither are service-linked roles, through which a StackSet makes its own roles.
@@ -45,6 +50,7 @@ var killSwitch = documentOf(statement{Sid: "PlumblineChangesNothing", Effect: "D
 // addOthers adds the policies that stand outside the accounts' roles.
 func addOthers(made files, _ []control.Kind) error {
 	made["config/iam/manager.json"] = assumeRoles.json()
+	made["config/iam/observer.json"] = assumeAudit.json()
 	for name, scp := range map[string]document{"scp-protect-plumbline": protect, "scp-kill-switch": killSwitch} {
 		text := scp.json()
 		if len(text) > scpLimit {

@@ -99,6 +99,12 @@ class AssumeRoleTest(EmulatorTest):
         self.state({"account": ONE, "organization_state": "SUSPENDED"})
         self.refused("AccessDenied", self.assume, key=TWO)
 
+    def test_a_principal_goes_by_its_own_name(self) -> None:
+        self.state({"principals": {"AKIAONE": f"arn:aws:iam::{TWO}:role/one", "AKIATWO": f"arn:aws:iam::{TWO}:role/two"}})
+        self.role(trust(f"arn:aws:iam::{TWO}:role/one"))
+        self.assume("AKIAONE")
+        self.refused("AccessDenied", self.assume, key="AKIATWO")
+
     def test_the_organizations_role(self) -> None:
         self.organization(ONE)
         arn = f"arn:aws:iam::{ONE}:role/OrganizationAccountAccessRole"

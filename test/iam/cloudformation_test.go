@@ -32,10 +32,12 @@ const (
 	// manager is whom the roles trust, other somebody else of the same account.
 	manager = "arn:aws:iam::" + tooling + ":role/plumbline-manager"
 	other   = "arn:aws:iam::" + tooling + ":role/other"
+	// enforcer is whom the roles trust besides, where hands are separate.
+	enforcer = "arn:aws:iam::" + tooling + ":role/plumbline-enforcer"
 )
 
 // members are accounts, one for each case: the emulator's CloudFormation leaves the policies of a deleted stack behind.
-var members = []string{"111122223333", "222233334444", "333344445555", "555566667777"}
+var members = []string{"111122223333", "222233334444", "333344445555", "555566667777", "666677778888"}
 
 // always are the policies of the audit role in every account.
 var always = []string{"audit-cloudtrail", "audit-encryption", "audit-guardduty", "audit-iam", "audit-s3", "audit-session", "deny-data"}
@@ -55,7 +57,10 @@ func TestMemberRoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	callers := map[string]aws.Config{manager: sessionOf(ctx, t, e, manager), other: sessionOf(ctx, t, e, other)}
+	callers := map[string]aws.Config{}
+	for _, who := range []string{manager, other, enforcer} {
+		callers[who] = sessionOf(ctx, t, e, who)
+	}
 
 	for i, c := range []struct {
 		sentence       string
@@ -79,10 +84,16 @@ func TestMemberRoles(t *testing.T) {
 			sentence: "the parameters of the enforce role give nothing without it",
 			chosen:   map[string]string{"EnforceCloudTrail": "true", "EnforceS3Policies": "true"}, audit: always,
 		},
+		{
+			sentence: "with an enforcer the manager gets into the audit role only",
+			chosen:   map[string]string{"Enforce": "true", "EnforcerARN": enforcer}, audit: always,
+			enforce: []string{"deny-data", "enforce-encryption", "enforce-guardduty", "enforce-iam", "enforce-s3"},
+		},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			m := memberAccount{emulator: e, id: members[i], organization: org.ID, callers: callers,
 				iam: awsiam.NewFromConfig(e.Config(members[i], "")), stacks: cloudformation.NewFromConfig(e.Config(members[i], ""))}
+			m.enforcer = c.chosen["EnforcerARN"]
 			m.deploy(ctx, t, c.chosen)
 			want := map[string][]string{"PlumblineAudit": c.audit}
 			if c.enforce != nil {
@@ -145,7 +156,9 @@ type memberAccount struct {
 	iam              *awsiam.Client
 	stacks           *cloudformation.Client
 	id, organization string
-	callers          map[string]aws.Config
+	// enforcer is whom the template was told to trust as such; empty: nobody.
+	enforcer string
+	callers  map[string]aws.Config
 }
 
 const stackName = "plumbline-member-roles"
@@ -185,14 +198,23 @@ func (m memberAccount) roles(ctx context.Context, t *testing.T) []string {
 // checkTrust asks for a role as each who might.
 func (m memberAccount) checkTrust(ctx context.Context, t *testing.T, role string) {
 	t.Helper()
+	var principals any = manager
+	switch {
+	case m.enforcer != "" && role == "PlumblineEnforce":
+		principals = m.enforcer
+	case m.enforcer != "":
+		principals = []any{manager, m.enforcer}
+	}
 	for sentence, c := range map[string]struct {
 		caller, externalID string
 		in                 bool
 	}{
-		"the manager with the ExternalId gets in":          {manager, externalID, true},
-		"the manager with another ExternalId is refused":   {manager, "another", false},
-		"the manager without an ExternalId is refused":     {manager, "", false},
-		"another role of the manager's account is refused": {other, externalID, false},
+		"the manager with the ExternalId":  {manager, externalID, m.enforcer == "" || role == "PlumblineAudit"},
+		"the manager with another":         {manager, "another", false},
+		"the manager without one":          {manager, "", false},
+		"another role of its account":      {other, externalID, false},
+		"the enforcer, where there is one": {enforcer, externalID, m.enforcer != ""},
+		"the enforcer with another":        {enforcer, "another", false},
 	} {
 		t.Run(role+": "+sentence, func(t *testing.T) {
 			input := &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::" + m.id + ":role/plumbline/" + role),
@@ -210,7 +232,7 @@ func (m memberAccount) checkTrust(ctx context.Context, t *testing.T, role string
 		t.Fatal(err)
 	}
 	want := map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
-		"Sid": "ThisInstallation", "Effect": "Allow", "Principal": map[string]any{"AWS": manager}, "Action": "sts:AssumeRole",
+		"Sid": "ThisInstallation", "Effect": "Allow", "Principal": map[string]any{"AWS": principals}, "Action": "sts:AssumeRole",
 		"Condition": map[string]any{"StringEquals": map[string]any{"sts:ExternalId": externalID, "aws:PrincipalOrgID": m.organization}},
 	}}}
 	if diff := cmp.Diff(want, decoded(t, aws.ToString(answer.Role.AssumeRolePolicyDocument))); diff != "" {
@@ -254,7 +276,7 @@ func (m memberAccount) checkIntact(ctx context.Context, t *testing.T, enforce bo
 		EnforceRole: "arn:aws:iam::" + m.id + ":role/plumbline/PlumblineEnforce", ExternalID: externalID}
 	watch := plumblineiam.PlumblineRoles
 	target := control.NewTarget(control.Target{Account: m.id, Partition: "aws", Region: stack.DefaultRegion,
-		Facts: control.Facts{OrganizationID: m.organization, AuditRole: roles.AuditRole, EnforceRole: roles.EnforceRole, ExternalID: externalID},
+		Facts: control.Facts{OrganizationID: m.organization, AuditRole: roles.AuditRole, EnforceRole: roles.EnforceRole, ExternalID: externalID, EnforcerPrincipal: m.enforcer},
 	}, cloud.New(m.callers[manager], nil, time.Now).Session(roles, nil), watch.Reads, nil, nil)
 	found, err := watch.Observe(ctx, target, v1alpha1.PlumblineRoles{})
 	if err != nil {

@@ -179,11 +179,13 @@ func TestEnforceIsNoAdministrator(t *testing.T) {
 }
 
 func TestTheManagerMayOnlyAssumePlumblinesRoles(t *testing.T) {
-	want := policy{Version: "2012-10-17", Statement: []statement{{
-		Sid: "AssumePlumblinesRoles", Effect: "Allow", Action: values{"sts:AssumeRole"}, Resource: values{"arn:aws:iam::*:role/plumbline/*"},
-	}}}
-	if diff := cmp.Diff(want, policies(t, "config/iam")["manager"]); diff != "" {
-		t.Errorf("manager.json (-want +got):\n%s", diff)
+	for name, want := range map[string]statement{
+		"manager":  {Sid: "AssumePlumblinesRoles", Effect: "Allow", Action: values{"sts:AssumeRole"}, Resource: values{"arn:aws:iam::*:role/plumbline/*"}},
+		"observer": {Sid: "AssumePlumblinesAuditRole", Effect: "Allow", Action: values{"sts:AssumeRole"}, Resource: values{"arn:aws:iam::*:role/plumbline/PlumblineAudit"}},
+	} {
+		if diff := cmp.Diff(policy{Version: "2012-10-17", Statement: []statement{want}}, policies(t, "config/iam")[name]); diff != "" {
+			t.Errorf("%s.json (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

@@ -27,21 +27,29 @@ locals {
 
   guards = toset([for name, policy in local.policies : name if policy.part == "guard"])
 
-  trust = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "ThisInstallation"
-      Effect    = "Allow"
-      Principal = { AWS = var.principal_arn }
-      Action    = "sts:AssumeRole"
-      Condition = {
-        StringEquals = {
-          "sts:ExternalId"     = var.external_id
-          "aws:PrincipalOrgID" = var.organization_id
+  # With separate hands, the enforcer may assume both roles, and nobody else the enforce role.
+  trusted = {
+    audit   = var.enforcer_arn == null ? [var.principal_arn] : [var.principal_arn, var.enforcer_arn]
+    enforce = var.enforcer_arn == null ? [var.principal_arn] : [var.enforcer_arn]
+  }
+
+  trust = {
+    for role, principals in local.trusted : role => jsonencode({
+      Version = "2012-10-17"
+      Statement = [{
+        Sid       = "ThisInstallation"
+        Effect    = "Allow"
+        Principal = { AWS = principals }
+        Action    = "sts:AssumeRole"
+        Condition = {
+          StringEquals = {
+            "sts:ExternalId"     = var.external_id
+            "aws:PrincipalOrgID" = var.organization_id
+          }
         }
-      }
-    }]
-  })
+      }]
+    })
+  }
 }
 
 # No description: AWS lets none be changed, and Terraform would replace the policy for it.
@@ -58,7 +66,7 @@ resource "aws_iam_role" "audit" {
   path                 = "/plumbline/"
   description          = "Plumbline reads this account's security settings"
   max_session_duration = 3600
-  assume_role_policy   = local.trust
+  assume_role_policy   = local.trust.audit
 }
 
 resource "aws_iam_role" "enforce" {
@@ -68,7 +76,7 @@ resource "aws_iam_role" "enforce" {
   path                 = "/plumbline/"
   description          = "Plumbline changes this account's security settings, one change at a time"
   max_session_duration = 3600
-  assume_role_policy   = local.trust
+  assume_role_policy   = local.trust.enforce
 
   lifecycle {
     precondition {

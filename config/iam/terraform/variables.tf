@@ -8,6 +8,17 @@ variable "principal_arn" {
   }
 }
 
+variable "enforcer_arn" {
+  type        = string
+  default     = null
+  description = "Only with separate hands: the one role or user that the enforcer signs in as. It may assume both roles, and nobody else the enforce role. It is roles.enforcerPrincipal of the AWSOrganization."
+
+  validation {
+    condition     = var.enforcer_arn == null || can(regex("^arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:(role|user)/[A-Za-z0-9+=,.@_/-]+$", var.enforcer_arn))
+    error_message = "enforcer_arn must be the ARN of exactly one IAM role or user, without wildcards and not an account's root."
+  }
+}
+
 variable "external_id" {
   type        = string
   description = "The roles.externalId of the AWSOrganization, unique to this installation of Plumbline. Not a secret."
