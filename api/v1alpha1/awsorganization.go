@@ -142,6 +142,14 @@ type OrganizationRoles struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9+=,.@:/_-]+$`
 	ExternalID string `json:"externalId,omitempty"`
+
+	// enforcerPrincipal is the ARN of the role or user that the enforcer signs in to AWS with, where hands are separate
+	// (config/separate-hands): the enforce roles must trust it alone, and the audit roles may trust it beside the manager.
+	// Absent: the manager writes. Example: arn:aws:iam::444455556666:role/plumbline-enforcer
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:(role|user)/[a-zA-Z0-9+=,.@_/-]+$`
+	EnforcerPrincipal string `json:"enforcerPrincipal,omitempty"`
 }
 
 // The default role names; see config/iam.

@@ -41,6 +41,9 @@ const (
 	ConditionApprovalsRefused = "ApprovalsRefused"
 	// ConditionUndoing on a Remediation: it is being taken back. Present only while true.
 	ConditionUndoing = "Undoing"
+	// ConditionHandedOver on a Remediation: where hands are separate, the enforcer makes it, or takes it back. The reason is
+	// WaitsForEnforcer, or what keeps the enforcer from it.
+	ConditionHandedOver = "HandedOver"
 )
 
 // Reasons of conditions.
@@ -90,6 +93,7 @@ const (
 	ReasonIrreversible                = "Irreversible"
 	ReasonChangedSince                = "ChangedSince"
 	ReasonRequested                   = "Requested"
+	ReasonWaitsForEnforcer            = "WaitsForEnforcer"
 	ReasonRestore                     = "Restore"
 	ReasonAccountGone                 = "AccountGone"
 )
@@ -137,6 +141,8 @@ const (
 	RowRolloutWaiting = "RolloutWaiting"
 	// RowRolloutPaused: the rollout has paused itself, or its waves contradict each other.
 	RowRolloutPaused = "RolloutPaused"
+	// RowHandedOver: the change is on record for the enforcer, the process that writes where hands are separate.
+	RowHandedOver = "HandedOver"
 	// RowNotRecorded: the change could not be put on record beforehand, so it was not made.
 	RowNotRecorded = "NotRecorded"
 	// RowContradictsOrganization: the organization's own setting says otherwise; nothing is written.

@@ -228,7 +228,7 @@ type RemediationStatus struct {
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 
-	// conditions are DecisionRefused and Undoing, while they apply.
+	// conditions are DecisionRefused, Undoing and HandedOver, while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -122,6 +122,8 @@ type Meta struct {
 	// Protects is true where undoing what the control asks for is what an attacker would do first: turning detection or recording off,
 	// opening what is closed. It is put right however often somebody changes it back.
 	Protects bool
+	// NeedsEmail is true where a change may need the account's e-mail address, Facts.Email.
+	NeedsEmail bool
 	// NotExcusable controls are not covered by exceptions.
 	NotExcusable bool
 	// Documents is true when Before and After hold policy documents, which may quote secrets: they are then kept where only the

@@ -25,6 +25,8 @@ type Facts struct {
 	AuditRole, EnforceRole string
 	// ExternalID is what the roles' trust policies must demand; empty when none is used.
 	ExternalID string
+	// EnforcerPrincipal is the ARN that the enforcer signs in with where hands are separate; empty where they are not.
+	EnforcerPrincipal string
 }
 
 // A Connector makes AWS configurations for one account. The engine's goes to AWS, cloudtest's to its stand-in.

@@ -12,9 +12,10 @@ import (
 // Detector holds that GuardDuty watches the account in the region.
 var Detector = control.Control[DetectorSettings]{
 	Meta: control.Meta{
-		ID:       "guardduty-detector",
-		Protects: true,
-		Title:    "GuardDuty is on",
+		ID:         "guardduty-detector",
+		Protects:   true,
+		NeedsEmail: true,
+		Title:      "GuardDuty is on",
 		Doc: "GuardDuty looks for attacks in CloudTrail events, DNS queries and VPC flow logs. Enforcing turns it on (Safe): a " +
 			"member through the delegated administrator, any other account by creating a detector, with only those protection " +
 			"plans on that features declares, or resuming it. A member that did not exist gets the plans of the organization's " +

@@ -21,7 +21,8 @@ var PlumblineRoles = control.Control[v1alpha1.PlumblineRoles]{
 		Title: "Plumbline's roles are intact",
 		Doc: "Whoever can assume Plumbline's roles, or widens them, has Plumbline's hands. Each role must trust exactly one user or " +
 			"role, demand the installation's ExternalId, and have no permissions but managed policies below " + GuardPath + "; a " +
-			"permissions boundary is fine. An account without the enforce role is one that is only audited. Only reported, and no " +
+			"permissions boundary is fine. Where the AWSOrganization names an enforcerPrincipal, the enforce role must trust " +
+			"that one, and the audit role may trust it beside the manager. An account without the enforce role is one that is only audited. Only reported, and no " +
 			"exception excuses it: deploy the template of the member roles again, and find out who changed them.",
 		Scope:        control.Account,
 		Risk:         control.ReportOnly,
@@ -86,7 +87,8 @@ func compareRole(ctx context.Context, t *control.Target, arn string) ([]control.
 		}
 	}
 	add("arn", arn, other(aws.ToString(role.Arn), arn))
-	add("trust.principal", "exactly one user or role", otherPrincipals(trust))
+	who, others := principalsOf(t, arn, trust)
+	add("trust.principal", who, others)
 	add("trust.action", "sts:AssumeRole", otherActions(trust))
 	add("trust.externalId", "the installation's", otherExternalIDs(trust, t.Facts.ExternalID))
 	own := t.GlobalARN("iam", "policy"+GuardPath)
@@ -105,21 +107,34 @@ func other(got, want string) []string {
 // onePrincipal are the ARNs that stand for one user or role; the root ARN of an account stands for all of them.
 var onePrincipal = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:(role|user)/[^*?]+$`)
 
-// otherPrincipals are whom a trust policy lets in unless it is exactly one. What is denied besides does not matter.
-func otherPrincipals(trust policyDocument) []string {
-	who := trust.principals()
+// principalsOf says whom a role may let in, and whom it does unless it is as it should be. What is denied besides does not matter.
+func principalsOf(t *control.Target, arn string, trust policyDocument) (want string, others []string) {
+	who, enforcer := trust.principals(), t.Facts.EnforcerPrincipal
 	for _, s := range trust.allowing() {
 		if len(s.NotPrincipal) > 0 {
 			who = append(who, "everyone but some")
 		}
 	}
+	want = "exactly one user or role"
+	rest := who
+	switch {
+	case enforcer == "":
+	case arn == t.Facts.EnforceRole:
+		if want = enforcer; len(who) == 1 && who[0] == enforcer {
+			return want, nil
+		}
+		rest = nil
+	default:
+		want += ", and " + enforcer
+		rest = slices.DeleteFunc(slices.Clone(who), func(p string) bool { return p == enforcer })
+	}
 	switch {
 	case len(who) == 0:
-		return []string{"nobody"}
-	case len(who) == 1 && onePrincipal.MatchString(who[0]):
-		return nil
+		return want, []string{"nobody"}
+	case len(rest) == 1 && onePrincipal.MatchString(rest[0]):
+		return want, nil
 	}
-	return who
+	return want, who
 }
 
 // otherActions are what a trust policy allows beyond assuming the role and naming and tagging the session.

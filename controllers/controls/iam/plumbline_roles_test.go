@@ -44,6 +44,20 @@ func TestPlumblineRoles(t *testing.T) {
 	document := func(statements string) func(*role) {
 		return trust(`{"Version":"2012-10-17","Id":"x","Statement":[` + statements + `]}`)
 	}
+	// separate are both roles, with whom each trusts, where the enforcer has an identity of its own.
+	const enforcer = "arn:aws:iam::444455556666:role/plumbline-enforcer"
+	separate := func(name, audit, enforce string, found ...control.Finding) controltest.Case[v1alpha1.PlumblineRoles] {
+		roles := ownRoles()
+		for of, who := range map[string]string{"PlumblineAudit": audit, "PlumblineEnforce": enforce} {
+			r := roles[of]
+			r.trust = `{"Version":"2012-10-17","Statement":[` + statement(who, `"sts:AssumeRole"`, `{"StringEquals":{"sts:ExternalId":"example"}}`) + `]}`
+			roles[of] = r
+		}
+		return controltest.Case[v1alpha1.PlumblineRoles]{
+			Name: name, Want: want, AWS: account{roles: roles}.stage, Findings: found,
+			Target: func(t *control.Target) { t.Facts.EnforcerPrincipal = enforcer },
+		}
+	}
 	one, example := `{"AWS":["`+plumbline+`"]}`, `{"StringEquals":{"STS:ExternalID":["example"]}}`
 
 	controltest.Run(t, PlumblineRoles, []controltest.Case[v1alpha1.PlumblineRoles]{
@@ -77,6 +91,17 @@ func TestPlumblineRoles(t *testing.T) {
 		}),
 		changed("a role of that name in another place is another", func(r *role) { r.path = "/" },
 			fields{{Path: "arn", Want: enforceARN, Got: "arn:aws:iam::111122223333:role/PlumblineEnforce"}}),
+		separate("an enforcer of its own is trusted by both roles beside the manager", `{"AWS":["`+plumbline+`","`+enforcer+`"]}`, `{"AWS":"`+enforcer+`"}`),
+		separate("the audit role need not trust the enforcer", one, `{"AWS":"`+enforcer+`"}`),
+		separate("the enforce role trusts nobody but the enforcer", one, one,
+			reportOnly(enforceARN, "", control.Field{Path: "trust.principal", Want: enforcer, Got: plumbline})),
+		separate("nor the manager beside the enforcer", one, `{"AWS":["`+plumbline+`","`+enforcer+`"]}`,
+			reportOnly(enforceARN, "", control.Field{Path: "trust.principal", Want: enforcer, Got: plumbline + ", " + enforcer})),
+		separate("nor does the audit role trust a third", `{"AWS":["`+plumbline+`","`+enforcer+`","arn:aws:iam::999999999999:user/mallory"]}`, `{"AWS":"`+enforcer+`"}`,
+			reportOnly(auditARN, "", control.Field{
+				Path: "trust.principal", Want: "exactly one user or role, and " + enforcer,
+				Got: plumbline + ", arn:aws:iam::444455556666:role/plumbline-enforcer, arn:aws:iam::999999999999:user/mallory",
+			})),
 		{
 			Name: "an account that is only audited has no enforce role", Want: want,
 			AWS: account{roles: map[string]role{"PlumblineAudit": ownRoles()["PlumblineAudit"]}}.stage,
