@@ -77,12 +77,12 @@ func run(ctx context.Context, o *options) error {
 	}
 	err = controllers.Setup(mgr, controllers.Options{
 		AWS: base, Kinds: controls.Kinds(), Limits: o.limits(), AllowWrites: o.allowWrites, DefaultSoak: o.defaultSoak,
-		Parallel: o.accountParallel, Namespace: o.namespace(), ACKRoles: o.ackRoles, Events: o.events(base), Clock: time.Now,
+		Parallel: o.accountParallel, Hands: o.hands(), Namespace: o.namespace(), ACKRoles: o.ackRoles, Events: o.events(base), Clock: time.Now,
 	})
 	if err != nil {
 		return err
 	}
-	ctrl.Log.Info("starting", "version", version, "allowWrites", o.allowWrites)
+	ctrl.Log.Info("starting", "version", version, "role", o.role, "allowWrites", o.allowWrites)
 	return mgr.Start(ctx)
 }
 
@@ -133,7 +133,7 @@ func newManager(o *options) (ctrl.Manager, error) {
 	}
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme: scheme, Metrics: metrics, HealthProbeBindAddress: o.healthAddress,
-		LeaderElection: o.leaderElect, LeaderElectionID: "plumbline.dev", LeaderElectionNamespace: o.leaderNamespace,
+		LeaderElection: o.leaderElect, LeaderElectionID: o.lease(), LeaderElectionNamespace: o.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &o.shutdownTimeout,
 		Cache: controllers.CacheOptions(),
 	})

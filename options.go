@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,11 +13,13 @@ import (
 	ctrlzap "sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 // options is the manager's configuration.
 type options struct {
+	role            string
 	allowWrites     bool
 	changesPerPass  int
 	accountsAtOnce  int
@@ -85,6 +89,7 @@ func parse(args []string, environ func(string) (string, bool)) (*options, error)
 }
 
 func (o *options) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.role, "role", string(controllers.BothHands), "What this process does: all; or, where hands are separate (config/separate-hands), observer or enforcer.")
 	f.BoolVar(&o.allowWrites, "allow-writes", false, "Let baselines in mode Enforce change AWS. Without it the manager only reads.")
 	f.IntVar(&o.changesPerPass, "max-changes-per-pass", 25, "Changes made in one account before the next pass, at least a minute later.")
 	f.IntVar(&o.accountsAtOnce, "max-accounts-changing", 5, "Accounts with changes under way, not verified yet, at a time.")
@@ -104,6 +109,9 @@ func (o *options) bind(f *pflag.FlagSet) {
 }
 
 func (o *options) validate() error {
+	if err := o.validateRole(); err != nil {
+		return err
+	}
 	switch {
 	case o.changesPerPass < 1:
 		return fmt.Errorf("--max-changes-per-pass is %d; to change nothing, leave out --allow-writes", o.changesPerPass)
@@ -123,6 +131,19 @@ func (o *options) validate() error {
 	return nil
 }
 
+func (o *options) validateRole() error {
+	enforcer := o.hands() == controllers.EnforcingHand
+	switch {
+	case !slices.Contains([]controllers.Hands{controllers.BothHands, controllers.ObservingHand, controllers.EnforcingHand}, o.hands()):
+		return fmt.Errorf("--role is %q; it must be all, observer or enforcer", o.role)
+	case enforcer && !o.allowWrites:
+		return errors.New("--role is enforcer and --allow-writes is missing; an enforcer that may not write has nothing to do")
+	case enforcer && o.eventQueue != "":
+		return errors.New("--role is enforcer and --event-queue-url is set; the observer receives events")
+	}
+	return nil
+}
+
 // serviceAccountNamespace is where a pod finds the name of its namespace.
 const serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
@@ -136,6 +157,16 @@ func (o *options) namespace() string {
 		return "" // not in a cluster
 	}
 	return strings.TrimSpace(string(name))
+}
+
+func (o *options) hands() controllers.Hands { return controllers.Hands(o.role) }
+
+// lease is what says which of several replicas works. The enforcer is no replica of the observer.
+func (o *options) lease() string {
+	if o.hands() == controllers.EnforcingHand {
+		return "enforcer.plumbline.dev"
+	}
+	return "plumbline.dev"
 }
 
 func (o *options) limits() engine.Limits {

@@ -23,6 +23,10 @@ func TestFlagsAndEnvironment(t *testing.T) {
 		"no account at a time is refused":             {args: []string{"--max-accounts-changing=0"}, err: "leave out --allow-writes"},
 		"an unknown level is refused":                 {args: []string{"--log-level=loud"}, err: "debug, info or error"},
 		"an unknown format is refused":                {args: []string{"--log-format=xml"}, err: "json or console"},
+		"an unknown role is refused":                  {args: []string{"--role=writer"}, err: "all, observer or enforcer"},
+		"an enforcer that may not write is refused":   {args: []string{"--role=enforcer"}, err: "--allow-writes is missing"},
+		"an enforcer listens to no events":            {args: []string{"--role=enforcer", "--allow-writes", "--event-queue-url=https://sqs"}, err: "the observer receives events"},
+		"an observer may hand over":                   {args: []string{"--role=observer", "--allow-writes"}, writes: true, changes: 25},
 		"a word that is no flag is refused":           {args: []string{"run"}, err: "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -281,7 +281,10 @@ func stopped(ctx context.Context) bool { return ctx.Err() != nil }
 
 // gather reads what a plan is made from, out of the cache.
 func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAccount) (world, *v1alpha1.AWSOrganization, error) {
-	w := world{account: account, memory: r.memories.of(account.Name), allowWrites: r.AllowWrites, defaultSoak: r.DefaultSoak, now: r.Clock()}
+	w := world{
+		account: account, memory: r.memories.of(account.Name), allowWrites: r.AllowWrites, handsOver: r.handsOver(), defaultSoak: r.DefaultSoak,
+		now: r.Clock(),
+	}
 	w.open, w.recent = r.marks.of(account.Name, w.now)
 	org, err := theOrganization(ctx, r.Client)
 	if err != nil {
@@ -297,7 +300,9 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	if w.records, err = r.Remediations.of(ctx, account.Name); err != nil {
 		return w, nil, err
 	}
-	w.memory.faceStatus(account, w.now)
+	if !r.enforces() {
+		w.memory.faceStatus(account, w.now)
+	}
 	for _, token := range w.newTokens() {
 		r.Engine.Renew(account.Name, token)
 		r.Cloud.AskAnew(account.Name)

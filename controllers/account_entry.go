@@ -100,7 +100,7 @@ func (r *AccountReconciler) mustCall(w world, org *v1alpha1.AWSOrganization) (ca
 	w.enabled = w.account.Status.Regions
 	p = new(makePlan(w))
 	due, _ := p.due(w)
-	return len(due) > 0 || slices.ContainsFunc(w.records, isUndoing), p
+	return len(due) > 0 || !w.handsOver && slices.ContainsFunc(w.records, isUndoing), p
 }
 
 // unreachable writes that the account could not be entered, and tries again after a while that doubles up to 15 minutes.
@@ -193,5 +193,6 @@ func factsOf(org *v1alpha1.AWSOrganization, a *v1alpha1.AWSAccount, entry cloud.
 		OrganizationID: org.Status.OrganizationID, ManagementAccount: string(org.Spec.ManagementAccount),
 		Administrators: maps.Clone(administrators(&org.Spec)), Email: email, JoinedAt: joinedAt(a),
 		AuditRole: entry.AuditRole, EnforceRole: entry.EnforceRole, ExternalID: entry.ExternalID,
+		EnforcerPrincipal: org.Spec.Roles.EnforcerPrincipal,
 	}
 }

@@ -28,10 +28,22 @@ var workFor = predicate.Funcs{
 		}
 		approved := is.Status.Phase == v1alpha1.RemediationApproved && was.Status.Phase != is.Status.Phase
 		expired := is.Status.Phase == v1alpha1.RemediationExpired && was.Status.Phase != is.Status.Phase
-		return approved || expired || isUndoing(is) && !isUndoing(was)
+		return approved || expired || isUndoing(is) && !isUndoing(was) || enforcerDid(was, is)
 	},
 	DeleteFunc:  func(event.DeleteEvent) bool { return true },
 	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+// enforcerDid says whether the enforcer has ended a Remediation, or said anew what keeps it from it.
+func enforcerDid(was, is *v1alpha1.Remediation) bool {
+	before, now := findCondition(was.Status.Conditions, v1alpha1.ConditionHandedOver), findCondition(is.Status.Conditions, v1alpha1.ConditionHandedOver)
+	switch {
+	case before == nil:
+		return false
+	case now == nil:
+		return !is.Status.Phase.Open()
+	}
+	return before.Reason != now.Reason
 }
 
 // rolloutMoved lets those changes of a baseline through after which its rollout lets other accounts be changed.
@@ -61,6 +73,9 @@ func (r *AccountReconciler) open(w world, pass *engine.Pass) *ledger {
 	}
 	l := newLedger(r.Remediations, w, pass.Facts.EnforceRole)
 	pass.Ledger = l
+	if r.Remediations.HandsOver {
+		pass.Ledger, pass.HandsOver = handing{l}, true
+	}
 	return l
 }
 
@@ -80,19 +95,32 @@ func (r *AccountReconciler) close(ctx context.Context, l *ledger, p *plan, pass 
 	if err := l.settle(ctx, s); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "noting what came of remediations")
 	}
+	if !l.HandsOver {
+		again = r.takeBack(ctx, l, pass, s)
+	}
+	l.lookAgain(p)
+	return again
+}
+
+// takeBack takes back what people want undone, and returns when that goes on; zero: nothing is left.
+func (r *AccountReconciler) takeBack(ctx context.Context, l *ledger, pass engine.Pass, s sighting) (again time.Time) {
 	pass.Halted = r.stoppedForAll(ctx) // whoever suspends a baseline may want to take back what it did
 	again, err := l.undo(ctx, r.Engine, pass, s)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "taking remediations back")
 		again = l.now.Add(settleAfter)
 	}
+	return again
+}
+
+// lookAgain makes due what is to be looked at again soon.
+func (l *ledger) lookAgain(p *plan) {
 	p.each(func(_ *row, c *check) {
 		if s, known := l.memory.seen[c.id]; known && l.again[[2]string{c.id.Baseline, c.id.Control}] {
 			s.retry = s.at
 			l.memory.seen[c.id], c.due = s, l.now
 		}
 	})
-	return again
 }
 
 // halted says right before each change whether somebody has stopped it since the pass was planned: all writes, or the baseline's.
@@ -146,6 +174,9 @@ func (w world) decidedSince(c *check) bool {
 		s := &r.Status
 		if s.Control != c.id.Control || s.Baseline != c.id.Baseline {
 			return false
+		}
+		if w.handsOver && (isAutomatic(r) || enforcedSince(r, looked)) {
+			return enforcedSince(r, looked)
 		}
 		switch {
 		case s.Phase == v1alpha1.RemediationApproved && s.Decided != nil:

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -160,15 +161,24 @@ func (r *EventReceiver) tasks(ctx context.Context, org *v1alpha1.AWSOrganization
 // and changes nothing there: the owner of a bucket that it changed has an event of its own.
 func concernedAccounts(org *v1alpha1.AWSOrganizationSpec, e *cloud.Event) []string {
 	all := []string{e.Account}
-	deciders := []string{string(org.ManagementAccount)}
-	for _, id := range administrators(org) {
-		deciders = append(deciders, id)
-	}
-	if slices.Contains(deciders, e.Account) {
-		all = slices.Concat(all, e.Accounts, deciders)
+	if decides(org, e.Account) {
+		all = slices.Concat(all, e.Accounts, deciders(org))
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// deciders are the accounts that decide something for the organization.
+func deciders(org *v1alpha1.AWSOrganizationSpec) []string {
+	all := []string{string(org.ManagementAccount)}
+	for _, id := range administrators(org) {
+		all = append(all, id)
+	}
+	return all
+}
+
+func decides(org *v1alpha1.AWSOrganizationSpec, account string) bool {
+	return slices.Contains(deciders(org), account)
 }
 
 // there says whether the account is one of ours.
@@ -190,7 +200,14 @@ func (r *EventReceiver) mine(ctx context.Context, org *v1alpha1.AWSOrganization,
 		return true
 	}
 	a, role := r.ownRole(ctx, org, e.Role)
-	if a == nil || !r.judges(e, role) {
+	if a == nil {
+		return false
+	}
+	if by, err := r.byEnforcer(ctx, org, e, role); by || err != nil {
+		r.Record.UnjudgedUseOfRole()
+		return by
+	}
+	if !r.judges(e, role) {
 		return false
 	}
 	r.Record.UnexpectedUseOfRole(a, e)
@@ -210,6 +227,23 @@ func (r *EventReceiver) judges(e *cloud.Event, role string) bool {
 		return false
 	}
 	return !r.Own.MayBeOwn(e.Account, e.Source, e.Time)
+}
+
+// byEnforcer says whether a call may be the enforcer's: where hands are separate, this process knows nothing of its requests, but of
+// what was handed over to it. It writes in that account or in one that administers a service, and reads in others as well.
+func (r *EventReceiver) byEnforcer(ctx context.Context, org *v1alpha1.AWSOrganization, e *cloud.Event, role string) (bool, error) {
+	if !r.Accounts.handsOver() {
+		return false, nil
+	}
+	var all v1alpha1.RemediationList
+	options := []client.ListOption{client.UnsafeDisableDeepCopy}
+	if role == roleEnforce && !decides(&org.Spec, e.Account) {
+		options = append(options, client.MatchingFields{accountIndex: e.Account})
+	}
+	if err := r.Client.List(ctx, &all, options...); err != nil {
+		return false, fmt.Errorf("listing remediations: %w", err)
+	}
+	return slices.ContainsFunc(all.Items, func(rem v1alpha1.Remediation) bool { return madeByEnforcer(&rem, e.Time) }), nil
 }
 
 const (

@@ -28,6 +28,8 @@ type ledger struct {
 	held map[string]bool
 	// again are the controls, as baseline and id, that are to be looked at again soon.
 	again map[[2]string]bool
+	// batches are the digests of the approved batches that are whole, as far as the enforcer asked.
+	batches map[string]bool
 }
 
 var _ engine.Ledger = (*ledger)(nil)
@@ -106,7 +108,7 @@ func (l *ledger) proposeRest(ctx context.Context, p engine.Plan) ([]engine.Rulin
 	if begun := l.find(p, isBegun); begun != nil {
 		return l.goOn(begun, p), nil
 	}
-	open := l.find(p, isWaiting)
+	open := l.find(p, func(r *v1alpha1.Remediation) bool { return isWaiting(r) && !isAutomatic(r) })
 	changes, err := l.proposable(ctx, open, p)
 	if err != nil {
 		return nil, err
@@ -134,7 +136,8 @@ func (l *ledger) proposeRest(ctx context.Context, p engine.Plan) ([]engine.Rulin
 	return l.rule(made, p), nil
 }
 
-// isWaiting and isBegun tell Remediations that a person decides about apart by their phase.
+// isWaiting and isBegun tell Remediations apart by their phase: those that are not begun, what was handed over among them, and those
+// that a person approved and that are.
 func isWaiting(r *v1alpha1.Remediation) bool {
 	return r.Status.Phase == v1alpha1.RemediationProposed || r.Status.Phase == v1alpha1.RemediationApproved
 }
@@ -261,9 +264,14 @@ func (l *ledger) statusOf(baseline string, b control.Bound, changes []v1alpha1.R
 	}
 	expires := metav1.NewTime(l.now.UTC().Add(proposalLasts).Truncate(time.Second))
 	s.Expires, s.PlanDigest = &expires, planDigest(&s)
-	s.Digest = digestOf([]byte(s.PlanDigest + " " + expires.Format(time.RFC3339)))
+	s.Digest = approvalDigest(s.PlanDigest, s.Expires)
 	s.Message = ofOwner(s.ManagedBy) + "waits for an approval: kubectl plumbline approve, or spec.approval with status.digest"
 	return s
+}
+
+// approvalDigest is what an approval names: the digest of a plan and of until when it may be approved.
+func approvalDigest(plan string, expires *metav1.Time) string {
+	return digestOf([]byte(plan + " " + expires.UTC().Format(time.RFC3339)))
 }
 
 // planDigest is the digest of what a Remediation would do, where and for which baseline, but not of when.

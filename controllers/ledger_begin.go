@@ -15,26 +15,33 @@ import (
 
 // Begin puts on record what is about to be written: what was approved under its proposal, everything else under a Remediation
 // of its own.
-func (l *ledger) Begin(ctx context.Context, p engine.Plan) error {
+func (l *ledger) Begin(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
+	made := l.all(p, engine.Ruling{Approved: true})
 	if p.Approved {
-		return l.beginApproved(ctx, p)
+		return made, l.beginApproved(ctx, p)
 	}
 	for rest := changesOf(p); len(rest) > 0; {
 		changes := fitting(rest)
 		rest = rest[len(changes):]
-		if err := l.beginOwn(ctx, p, changes); err != nil {
-			return err
+		if _, err := l.beginOwn(ctx, p, changes); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return made, nil
 }
 
+// isApproved says whether a person has approved a Remediation that is not made yet, or not wholly.
+func isApproved(r *v1alpha1.Remediation) bool {
+	return isBegun(r) || r.Status.Phase == v1alpha1.RemediationApproved && !isAutomatic(r)
+}
+
+// errNotThere says that somebody has taken away what was approved.
+var errNotThere = errors.New("the Remediation that was approved is no longer there")
+
 func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
-	r := l.find(p, func(r *v1alpha1.Remediation) bool {
-		return isBegun(r) || r.Status.Phase == v1alpha1.RemediationApproved
-	})
+	r := l.find(p, isApproved)
 	if r == nil {
-		return errors.New("the Remediation that was approved is no longer there")
+		return errNotThere
 	}
 	delete(l.held, r.Name) // what comes of it is to be seen after the pass
 	begun := false
@@ -44,7 +51,7 @@ func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
 		if !begun || s.Phase == v1alpha1.RemediationApplying {
 			return false
 		}
-		l.begin(s)
+		l.begin(s, now.Generation)
 		return true
 	})
 	if err == nil && !begun {
@@ -53,33 +60,69 @@ func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
 	return err
 }
 
-func (l *ledger) begin(s *v1alpha1.RemediationStatus) {
-	s.Phase, s.Message = v1alpha1.RemediationApplying, "being made"
-	s.StartedAt = new(metav1.NewTime(l.Clock().UTC().Truncate(time.Second)))
+// begin notes that what is on record is about to be written: now, or by the enforcer where this process hands it over.
+func (l *ledger) begin(s *v1alpha1.RemediationStatus, generation int64) {
+	now := metav1.NewTime(l.Clock().UTC().Truncate(time.Second))
+	c := conditions{&s.Conditions, generation, now.Time}
+	if l.HandsOver {
+		s.Phase, s.Message, s.StartedAt = v1alpha1.RemediationApproved, toEnforcer, nil
+		c.set(v1alpha1.ConditionHandedOver, metav1.ConditionTrue, v1alpha1.ReasonWaitsForEnforcer, toEnforcer)
+	} else {
+		s.Phase, s.Message, s.StartedAt = v1alpha1.RemediationApplying, "being made", &now
+		c.only(l.Enforces && findCondition(s.Conditions, v1alpha1.ConditionHandedOver) != nil, v1alpha1.ConditionHandedOver, v1alpha1.ReasonWaitsForEnforcer, toEnforcer)
+	}
+	if s.Decided == nil || l.HandsOver && s.Decided.By == byPlumbline {
+		s.Decided = &v1alpha1.Decided{By: byPlumbline, At: now, Reason: "no approval is needed for it"}
+	}
 }
 
 // beginOwn makes the record of changes that nobody has to approve, unless the same is on record already: then this manager, or
-// the one before it, was interrupted.
-func (l *ledger) beginOwn(ctx context.Context, p engine.Plan, changes []v1alpha1.RemediationChange) error {
+// the one before it, was interrupted, or an observer has handed it over and there is no enforcer any more.
+func (l *ledger) beginOwn(ctx context.Context, p engine.Plan, changes []v1alpha1.RemediationChange) (*v1alpha1.Remediation, error) {
 	status := l.statusOf(p.Baseline, p.Control, changes)
 	for _, r := range l.records {
-		switch {
-		case r.Status.PlanDigest != status.PlanDigest || !isAutomatic(r):
-		case r.Status.Phase == v1alpha1.RemediationApplying:
-			return nil
-		case r.Status.Phase == v1alpha1.RemediationFailed:
-			if reopened, err := l.reopen(ctx, r); reopened || err != nil {
-				return err
-			}
+		if r.Status.PlanDigest != status.PlanDigest || !isAutomatic(r) {
+			continue
+		}
+		if r.Status.Phase == v1alpha1.RemediationApplying {
+			return r, nil
+		}
+		if begun, err := l.beginAgain(ctx, r); begun || err != nil {
+			return r, err
 		}
 	}
-	l.begin(&status)
-	status.Decided = &v1alpha1.Decided{By: byPlumbline, At: *status.StartedAt, Reason: "no approval is needed for it"}
+	l.begin(&status, 1)
 	made, err := l.make(ctx, status, p.Control.Documents, l.count(status.PlanDigest))
 	if err == nil {
 		l.records = append(l.records, made)
 	}
-	return err
+	return made, err
+}
+
+// beginAgain begins what was handed over before there was one process for all, or what failed.
+func (l *ledger) beginAgain(ctx context.Context, r *v1alpha1.Remediation) (begun bool, err error) {
+	switch r.Status.Phase {
+	case v1alpha1.RemediationApproved:
+		return l.beginHanded(ctx, r)
+	case v1alpha1.RemediationFailed:
+		return l.reopen(ctx, r)
+	}
+	return false, nil
+}
+
+// beginHanded begins a Remediation that was handed over and needed no approval, unless it is another one by now.
+func (l *ledger) beginHanded(ctx context.Context, r *v1alpha1.Remediation) (begun bool, err error) {
+	err = l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
+		s := &now.Status
+		begun = s.Digest == r.Status.Digest && isAutomatic(now) && now.Spec.Rejected == nil && !now.Expired(l.Clock()) &&
+			(s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationApplying)
+		if !begun || s.Phase == v1alpha1.RemediationApplying {
+			return false
+		}
+		l.begin(s, now.Generation)
+		return true
+	})
+	return begun, err
 }
 
 // reopen begins a Remediation anew of which nothing was made: what AWS refuses at each try has one record, and not one a try.
@@ -94,8 +137,8 @@ func (l *ledger) reopen(ctx context.Context, r *v1alpha1.Remediation) (reopened 
 			s.Changes[i].Outcome, s.Changes[i].Message = "", ""
 		}
 		expires := metav1.NewTime(l.now.UTC().Add(proposalLasts).Truncate(time.Second))
-		s.Expires, s.Digest, s.FinishedAt = &expires, digestOf([]byte(s.PlanDigest+" "+expires.Format(time.RFC3339))), nil
-		l.begin(s)
+		s.Expires, s.Digest, s.FinishedAt = &expires, approvalDigest(s.PlanDigest, &expires), nil
+		l.begin(s, now.Generation)
 		reopened = true
 		return true
 	})

@@ -47,6 +47,8 @@ type world struct {
 	regionsErr  error
 	memory      *memory
 	allowWrites bool
+	// handsOver is true where the enforcer makes the changes.
+	handsOver bool
 	// defaultSoak is how long the first account of a baseline without waves is watched before all others are changed.
 	defaultSoak time.Duration
 	// open are the events that are still to be looked into, recent those of the last hours, and handled, once the pass is over,

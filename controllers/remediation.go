@@ -33,14 +33,19 @@ const (
 	unfinishedFor = 10 * time.Minute
 )
 
-// SetupWithManager registers the reconciler and the index by which an account's pass finds its Remediations.
-func (r *RemediationReconciler) SetupWithManager(mgr ctrl.Manager) error {
+// indexRemediations makes the index by which an account's pass finds its Remediations.
+func indexRemediations(mgr ctrl.Manager) error {
 	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.Remediation{}, accountIndex, func(o client.Object) []string {
 		return []string{o.GetLabels()[v1alpha1.LabelAccount]}
 	})
 	if err != nil {
 		return fmt.Errorf("indexing remediations: %w", err)
 	}
+	return nil
+}
+
+// SetupWithManager registers the reconciler.
+func (r *RemediationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("remediation").For(&v1alpha1.Remediation{}).Complete(r)
 }
 
@@ -144,7 +149,7 @@ func (r *RemediationReconciler) judge(rem *v1alpha1.Remediation, now time.Time) 
 	}
 	switch {
 	case isWaiting(rem) && rem.Expired(now):
-		r.end(rem, v1alpha1.RemediationExpired, "nobody approved it in time; proposed anew if it still departs")
+		r.end(rem, v1alpha1.RemediationExpired, whyExpired(rem))
 	case rem.Spec.Rejected != nil && isWaiting(rem):
 		if r.accepts(c, rem, rem.Spec.Rejected) {
 			r.end(rem, v1alpha1.RemediationRejected, "rejected; not proposed again until what is there, or what is wanted, changes, or this Remediation is deleted")
@@ -157,7 +162,15 @@ func (r *RemediationReconciler) judge(rem *v1alpha1.Remediation, now time.Time) 
 		}
 	}
 	r.judgeUndo(rem, c)
+	r.handOver(rem, now)
 	return !equality.Semantic.DeepEqual(before, &rem.Status)
+}
+
+func whyExpired(rem *v1alpha1.Remediation) string {
+	if isHanded(rem) {
+		return "the enforcer did not make it in time: look whether it runs; handed over, or proposed, anew if it still departs"
+	}
+	return "nobody approved it in time; proposed anew if it still departs"
 }
 
 // giveUp ends a Remediation of which nobody could tell what came of it.

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -52,6 +53,8 @@ type Remediations struct {
 	Clock     func() time.Time
 	// Kinds are the baseline kinds: what was changed can be undone when no baseline asks for it any more.
 	Kinds []control.Kind
+	// HandsOver is true where another process, the enforcer, makes the changes, and Enforces in that process.
+	HandsOver, Enforces bool
 
 	mu sync.Mutex
 	// made are the proposals that were made a moment ago and that the cache may not show yet.
@@ -110,25 +113,35 @@ func (s *Remediations) read(ctx context.Context, name string) (*v1alpha1.Remedia
 	if err := s.Live.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
 		return nil, fmt.Errorf("reading remediation %s: %w", name, err)
 	}
-	if r.Status.Secret == "" {
-		return r, nil
+	where := "its status"
+	if r.Status.Secret != "" {
+		where = "Secret " + r.Status.Secret
+		if err := s.readStates(ctx, r); err != nil {
+			return nil, fmt.Errorf("reading the states before and after of remediation %s: %w", name, err)
+		}
 	}
-	var secret corev1.Secret
-	if err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: r.Status.Secret}, &secret); err != nil {
-		return nil, fmt.Errorf("reading the states before and after of remediation %s: %w", name, err)
-	}
-	var states []state
-	if err := json.Unmarshal(secret.Data[statesKey], &states); err != nil || len(states) != len(r.Status.Changes) {
-		return nil, fmt.Errorf("reading the states before and after of remediation %s: Secret %s does not hold them", name, r.Status.Secret)
-	}
-	for i := range r.Status.Changes {
-		c := &r.Status.Changes[i]
-		c.Before, c.After = states[i].Before, states[i].After
+	for _, c := range r.Status.Changes {
 		if digestOf([]byte(c.Before)) != c.BeforeDigest || digestOf([]byte(c.After)) != c.AfterDigest {
-			return nil, fmt.Errorf("reading the states before and after of remediation %s: Secret %s holds others than were put there; nothing is written from it", name, r.Status.Secret)
+			return nil, fmt.Errorf("reading the states before and after of remediation %s: %s holds others than were put there; nothing is written from it", name, where)
 		}
 	}
 	return r, nil
+}
+
+// readStates fills in what lies in a Remediation's Secret.
+func (s *Remediations) readStates(ctx context.Context, r *v1alpha1.Remediation) error {
+	var secret corev1.Secret
+	if err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: r.Status.Secret}, &secret); err != nil {
+		return err
+	}
+	var states []state
+	if err := json.Unmarshal(secret.Data[statesKey], &states); err != nil || len(states) != len(r.Status.Changes) {
+		return fmt.Errorf("secret %s does not hold them", r.Status.Secret)
+	}
+	for i := range r.Status.Changes {
+		r.Status.Changes[i].Before, r.Status.Changes[i].After = states[i].Before, states[i].After
+	}
+	return nil
 }
 
 // statesKey is the key of the Secret with the states, and state one of them.
@@ -301,4 +314,5 @@ func (s *Remediations) update(ctx context.Context, name string, change func(*v1a
 func (s *Remediations) end(r *v1alpha1.Remediation, phase v1alpha1.RemediationPhase, message string) {
 	r.Status.Phase, r.Status.Message = phase, message
 	r.Status.FinishedAt = new(metav1.NewTime(s.Clock().UTC().Truncate(time.Second)))
+	meta.RemoveStatusCondition(&r.Status.Conditions, v1alpha1.ConditionHandedOver)
 }

@@ -152,6 +152,7 @@ var underWay = []string{
 	v1alpha1.RowRolloutWaiting, v1alpha1.RowSettling, v1alpha1.RowCapReached, v1alpha1.RowNotRecorded, v1alpha1.RowRemediationFailed,
 	v1alpha1.RowContested, v1alpha1.RowWritesStopped, v1alpha1.RowPending, v1alpha1.RowWaiting, v1alpha1.RowRolloutPaused,
 	v1alpha1.RowRoleMissing, v1alpha1.RowWritesDisabled, v1alpha1.RowSuspended, v1alpha1.RowAwaitingApproval,
+	v1alpha1.RowHandedOver,
 }
 
 // rollout works out how far the settings are rolled out; nil where nothing is enforced, or nothing in waves.

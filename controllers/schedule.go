@@ -110,7 +110,7 @@ func (w world) released(c *check, s sight) bool {
 // unsettled are the reasons after which a check is looked at again soon.
 var unsettled = []string{
 	v1alpha1.RowSettling, v1alpha1.RowContested, v1alpha1.RowCapReached, v1alpha1.RowRemediationFailed, v1alpha1.RowRoleMissing,
-	v1alpha1.RowWaiting, v1alpha1.RowNotRecorded,
+	v1alpha1.RowWaiting, v1alpha1.RowNotRecorded, v1alpha1.RowHandedOver,
 }
 
 // storedRetry stands in for a retry that a restart forgot. Where the counts were cut to fit, only a new look tells the

@@ -82,7 +82,7 @@ func (l *ledger) settle(ctx context.Context, s sighting) error {
 			switch {
 			case isWaiting(now):
 				return l.settleWaiting(now, s)
-			case now.Status.Phase == v1alpha1.RemediationApplying:
+			case now.Status.Phase == v1alpha1.RemediationApplying && !l.HandsOver: // the enforcer knows what it does
 				return l.settleBegun(now, s)
 			}
 			return false

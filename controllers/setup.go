@@ -40,6 +40,8 @@ type Options struct {
 	EventGrace time.Duration
 	// Namespace is the manager's own: the Secrets of Remediations lie there. Empty: plumbline-system.
 	Namespace string
+	// Hands says what of the work this process does; empty: all of it.
+	Hands Hands
 	// ACKRoles follows ACK's role-account map.
 	ACKRoles bool
 	// Clock is time.Now except in tests.
@@ -60,7 +62,10 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	directory := &Directory{}
 	remediations := &Remediations{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: cmp.Or(o.Namespace, DefaultNamespace), Record: record, Clock: o.Clock,
-		Kinds: o.Kinds,
+		Kinds: o.Kinds, HandsOver: o.Hands == ObservingHand, Enforces: o.Hands == EnforcingHand,
+	}
+	if err := indexRemediations(mgr); err != nil {
+		return err
 	}
 	accounts := &AccountReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: entrance, Engine: engine.New(o.Limits, record, o.Clock),
@@ -74,6 +79,9 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		}
 		accounts.ACKRole = ack.Role
 	}
+	if o.Hands == EnforcingHand {
+		return register(mgr, &EnforcerReconciler{Accounts: accounts})
+	}
 	organization := &OrganizationReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Directory: directory, Record: record,
 		Read: entrance.ReadOrganization, Tags: entrance.ReadTags, Entry: accounts.Entry, Clock: o.Clock,
@@ -83,13 +91,17 @@ func Setup(mgr ctrl.Manager, o Options) error {
 			return fmt.Errorf("setting up the event queue: %w", err)
 		}
 	}
-	reconcilers := []interface{ SetupWithManager(ctrl.Manager) error }{
+	return register(mgr,
 		accounts, organization,
 		&BaselineReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Record: record, Remediations: remediations, AllowWrites: o.AllowWrites,
 			DefaultSoak: o.DefaultSoak, Clock: o.Clock},
 		&ExceptionReconciler{Client: mgr.GetClient(), Kinds: o.Kinds, Clock: o.Clock},
 		&RemediationReconciler{remediations},
-	}
+	)
+}
+
+// register wires reconcilers into a manager.
+func register(mgr ctrl.Manager, reconcilers ...interface{ SetupWithManager(ctrl.Manager) error }) error {
 	for _, r := range reconcilers {
 		if err := r.SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("setting up %T: %w", r, err)

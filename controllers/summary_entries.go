@@ -45,7 +45,7 @@ func tallyOf(e *v1alpha1.AccountControl, region string) engine.Tally {
 
 // reasonRank orders reasons by what a reader should hear of first.
 var reasonRank = []string{
-	v1alpha1.RowRemediationFailed, v1alpha1.RowRoleMissing, v1alpha1.RowSettling, v1alpha1.RowContested, v1alpha1.RowCapReached,
+	v1alpha1.RowRemediationFailed, v1alpha1.RowRoleMissing, v1alpha1.RowSettling, v1alpha1.RowContested, v1alpha1.RowCapReached, v1alpha1.RowHandedOver,
 	v1alpha1.RowNotRecorded, v1alpha1.RowWritesDisabled, v1alpha1.RowWritesStopped, v1alpha1.RowManagementAccount, v1alpha1.RowNewAccount, v1alpha1.RowSuspended,
 	v1alpha1.RowRolloutPaused, v1alpha1.RowRolloutWaiting,
 	couldNotTell,

@@ -113,6 +113,9 @@ type Pass struct {
 	Yield func() bool
 	// Ledger has on record what is changed. Nil: nothing waits for anybody, and what needs an approval is not made.
 	Ledger Ledger
+	// HandsOver is true where another process makes the changes: the Ledger lets none be written, and the enforce role is not
+	// assumed.
+	HandsOver bool
 	// Halted says, right before each change for a baseline, why it must not be made after all. Nil: it may.
 	Halted func(baseline string) Hold
 }

@@ -14,8 +14,9 @@ import (
 type Ledger interface {
 	// Propose is told what of a control waits for an approval, and says for each change, in their order, what becomes of it.
 	Propose(ctx context.Context, p Plan) []Ruling
-	// Begin puts on record what is about to be written. An error keeps all of it from being written.
-	Begin(ctx context.Context, p Plan) error
+	// Begin puts on record what is about to be written, and says for each change, in their order, whether it is to be written now
+	// (Approved) or why not. An error keeps all of it from being written.
+	Begin(ctx context.Context, p Plan) ([]Ruling, error)
 }
 
 // Plan is what is to be changed for one control of a baseline in the pass's account.
@@ -38,12 +39,15 @@ type Planned struct {
 	Owner, OwnerUnread string
 }
 
-// Ruling says what becomes of a change that waits for an approval.
+// Ruling says what becomes of a change that waits for an approval, or of one that is about to be written.
 type Ruling struct {
 	// Approved is true when it may be made now.
 	Approved bool
 	// Rejected is true when somebody has refused it.
 	Rejected bool
+	// Reason is that of a change that is not written although it might be; Failed is true where it was tried and failed. Of Begin.
+	Reason string
+	Failed bool
 	// Record names what has it on record, where anything does.
 	Record string
 	// Message says otherwise what more it waits for, and Again when it is worth looking again, if that is known.
@@ -137,7 +141,7 @@ func (r *run) each(f func(res *Result, j *Judged)) {
 	}
 }
 
-// onRecord puts the changes on record and returns those for which that has worked: nothing else is written.
+// onRecord puts the changes on record and returns those that are to be written now: nothing else is.
 func (r *run) onRecord(ctx context.Context, all []change) []change {
 	if r.Ledger == nil {
 		return all
@@ -145,23 +149,48 @@ func (r *run) onRecord(ctx context.Context, all []change) []change {
 	order, by := plans(all)
 	r.hands = map[*Judged]*hand{}
 	for _, g := range order {
-		first := by[g][0]
-		// Where the role cannot be assumed, nothing will be written, and there is nothing to be put on record.
-		opened, err := r.reach(ctx, first.result.Task)
-		reason, message := v1alpha1.RowNotRecorded, ""
-		var refused *refusedError
-		if errors.As(err, &refused) {
-			reason, message = refused.reason, refused.message
-		} else if err = r.Ledger.Begin(ctx, planOf(g, by[g])); err != nil {
-			message = "not written, because it could not be put on record before: " + control.Bounded(err.Error(), 256)
-		}
-		if err == nil {
-			r.hands[first.finding] = opened
-			continue
-		}
-		for _, c := range by[g] {
-			*c.finding = c.finding.because(reason, message)
-		}
+		r.begin(ctx, g, by[g])
 	}
 	return slices.DeleteFunc(all, func(c change) bool { return !c.finding.due })
+}
+
+// begin puts the changes of one plan on record.
+func (r *run) begin(ctx context.Context, g group, changes []change) {
+	opened, err := r.open(ctx, changes[0].result.Task)
+	var rulings []Ruling
+	reason, message := v1alpha1.RowNotRecorded, ""
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		reason, message = refused.reason, refused.message
+	} else if rulings, err = r.Ledger.Begin(ctx, planOf(g, changes)); err != nil {
+		message = "not written, because it could not be put on record before: " + control.Bounded(err.Error(), 256)
+	}
+	for i, c := range changes {
+		switch {
+		case err != nil:
+			*c.finding = c.finding.because(reason, message)
+		case !rulings[i].Approved:
+			*c.finding = c.finding.ruled(rulings[i])
+		case opened != nil:
+			r.hands[c.finding], opened = opened, nil
+		}
+	}
+}
+
+// open enters the account for one change, where this process is the one that makes it. Where the role cannot be assumed, nothing
+// will be written, and there is nothing to be put on record.
+func (r *run) open(ctx context.Context, t *Task) (*hand, error) {
+	if r.HandsOver {
+		return nil, nil
+	}
+	return r.reach(ctx, t)
+}
+
+// ruled is a finding whose change is not written now although it might be.
+func (j Judged) ruled(by Ruling) Judged {
+	j.Failed, j.Record = by.Failed, by.Record
+	if !by.Again.IsZero() {
+		j.Again = by.Again
+	}
+	return j.because(orElse(by.Reason, v1alpha1.RowHandedOver), by.Message)
 }

@@ -123,10 +123,10 @@ func (p *places) settle(account string, planned []CheckID, results []Result) {
 	p.taken[account] = still
 }
 
-// settles says whether a change of the check is still waited for.
+// settles says whether a change of the check is still waited for, whoever makes it.
 func (r Result) settles() bool {
 	for _, j := range r.Findings {
-		if j.Reason == v1alpha1.RowSettling {
+		if j.Reason == v1alpha1.RowSettling || j.Reason == v1alpha1.RowHandedOver {
 			return true
 		}
 	}
