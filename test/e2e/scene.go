@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -55,6 +56,12 @@ var (
 // externalID stands in the roles' trust policies.
 const externalID = "plumbline-e2e"
 
+// Where hands are separate, the observer and the enforcer sign in with keys of their own, which are those of these roles.
+const (
+	observerKey, enforcerKey             = "AKIAOBSERVER", "AKIAENFORCER"
+	observerPrincipal, enforcerPrincipal = "arn:aws:iam::444455556666:role/plumbline-manager", "arn:aws:iam::444455556666:role/plumbline-enforcer"
+)
+
 func seed() stack.OrganizationSeed {
 	account := func(id, name, ou, tier string) stack.AccountSeed {
 		return stack.AccountSeed{ID: id, Name: name, OU: ou, Tags: map[string]string{"tier": tier}}
@@ -81,6 +88,8 @@ type plot struct {
 	faulty bool
 	// mayLog is what the manager's log may hold in this scene although no log may.
 	mayLog []string
+	// separate makes the scene's manager an observer. The enforcer is started by the specs.
+	separate bool
 	// before changes AWS before the manager first looks.
 	before func(ctx context.Context, s *scene)
 }
@@ -117,10 +126,15 @@ func (s *scene) set(ctx context.Context) {
 	s.log = filepath.Join(shared.dir, fmt.Sprintf("manager-%d.log", shared.scenes))
 	removeEverything(ctx)
 	Expect(shared.emulator.Reset(ctx)).To(Succeed())
-	organization, err := shared.emulator.SeedOrganization(ctx, seed())
+	seed := seed()
+	if s.plot.separate {
+		seed.Roles.TrustedPrincipal, seed.Roles.Enforcer = observerPrincipal, enforcerPrincipal
+		s.setState(ctx, map[string]any{"principals": map[string]string{observerKey: observerPrincipal, enforcerKey: enforcerPrincipal}})
+	}
+	organization, err := shared.emulator.SeedOrganization(ctx, seed)
 	Expect(err).NotTo(HaveOccurred())
 	s.organization = organization
-	Expect(shared.emulator.SeedRoles(ctx, management, *seed().Roles)).To(Succeed())
+	Expect(shared.emulator.SeedRoles(ctx, management, *seed.Roles)).To(Succeed())
 	if s.plot.before != nil {
 		s.plot.before(ctx, s)
 	}
@@ -166,7 +180,10 @@ func (s *scene) startManagerWith(ctx context.Context, o stack.ManagerOptions) *s
 		common = append(common, "--metrics-bind-address="+s.metrics, "--metrics-secure=false")
 	}
 	o.Args = slices.Concat(common, s.plot.flags, o.Args)
-	o.Binary, o.Kubeconfig, o.Emulator = os.Getenv("PLUMBLINE_BINARY"), shared.kubeconfig, shared.emulator
+	if s.plot.separate {
+		o.Env = append([]string{"AWS_ACCESS_KEY_ID=" + observerKey}, o.Env...)
+	}
+	o.Binary, o.Kubeconfig, o.Emulator = os.Getenv("PLUMBLINE_BINARY"), cmp.Or(o.Kubeconfig, shared.kubeconfig), shared.emulator
 	if o.Log == "" {
 		o.Log = s.log
 	}

@@ -72,6 +72,7 @@ func TestInstall(t *testing.T) {
 	t.Run("the manager's pod keeps to the restricted standard", func(t *testing.T) { checkPod(ctx, t, plane) })
 	t.Run("the components can be added", func(t *testing.T) { checkComponents(ctx, t, plane) })
 	t.Run("the manager may do what the code's markers say and no more", func(t *testing.T) { checkManager(ctx, t, plane) })
+	t.Run("the enforcer may write the status of Remediations and nothing else", func(t *testing.T) { checkEnforcer(ctx, t, plane) })
 	t.Run("people may do what their role says and no more", func(t *testing.T) { checkPeople(ctx, t, plane) })
 	t.Run("the manager works with these permissions", func(t *testing.T) { checkWork(ctx, t, plane) })
 }
@@ -147,6 +148,11 @@ func checkComponents(ctx context.Context, t *testing.T, plane *stack.ControlPlan
 			"resources: [REPOSITORY/config/default]\ncomponents: [REPOSITORY/config/rbac/ack-roles, REPOSITORY/config/manager/network-policy]\n",
 			[]string{"kind: NetworkPolicy", "namespace: ack-system", "- --ack-role-account-map"},
 		},
+		"separate hands": {
+			"resources: [REPOSITORY/config/default]\ncomponents: [REPOSITORY/config/separate-hands]\n",
+			[]string{"- --role=observer", "- --role=enforcer", "name: plumbline-enforcer",
+				"plumbline-system:plumbline-enforcer'']"},
+		},
 		"example": {example(t), []string{"eks.amazonaws.com/role-arn: arn:aws:iam::", "- --allow-writes"}},
 	} {
 		folder := t.TempDir()
@@ -220,6 +226,37 @@ func checkManager(ctx context.Context, t *testing.T, plane *stack.ControlPlane) 
 		{"update", "leases.coordination.k8s.io/another"}, {"get", "/metrics"},
 	} {
 		refused(ctx, t, manager, no...)
+	}
+}
+
+// checkEnforcer compares what the enforcer's service account may do with what making and taking back what was handed over needs.
+func checkEnforcer(ctx context.Context, t *testing.T, plane *stack.ControlPlane) {
+	if _, err := plane.Kubectl(ctx, "apply", "--server-side", "-f", repository(t, "config/separate-hands/rbac.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	enforcer, err := plane.AsServiceAccount(namespace, "plumbline-enforcer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, kind := range []string{
+		"awsaccounts", "awsorganizations", "baselineexceptions", "cloudtrailbaselines", "encryptionbaselines", "guarddutybaselines", "iambaselines",
+		"remediations", "s3baselines",
+	} {
+		for _, verb := range []string{"get", "list", "watch"} {
+			want = append(want, verb+" plumbline.dev/"+kind)
+		}
+	}
+	want = append(want, "update plumbline.dev/remediations/status", "create events.k8s.io/events", "patch events.k8s.io/events",
+		"create authentication.k8s.io/tokenreviews", "create authorization.k8s.io/subjectaccessreviews")
+	leader := []string{
+		"get /secrets", "create /events", "patch /events", "create coordination.k8s.io/leases",
+		"get coordination.k8s.io/leases enforcer.plumbline.dev", "update coordination.k8s.io/leases enforcer.plumbline.dev",
+	}
+	for in, want := range map[string][]string{namespace: sorted(append(leader, want...)), "default": sorted(want)} {
+		if diff := cmp.Diff(want, mayDo(ctx, t, plane, enforcer, in)); diff != "" {
+			t.Errorf("in namespace %s (-needed +allowed):\n%s", in, diff)
+		}
 	}
 }
 

@@ -27,6 +27,8 @@ type RoleSeed struct {
 	ExternalID string
 	// TrustedPrincipal may assume the roles. Default: the management account.
 	TrustedPrincipal string
+	// Enforcer may assume them as well, and then nobody else the enforce role. Empty: there is none.
+	Enforcer string
 	// AuditPolicies and EnforcePolicies are policy documents by name, made as managed policies under the role's path and
 	// attached.
 	AuditPolicies, EnforcePolicies map[string]string
@@ -48,11 +50,11 @@ func (e *Emulator) SeedRoles(ctx context.Context, account string, seed RoleSeed)
 	if !seed.NoEnforce {
 		roles[seed.Enforce] = seed.EnforcePolicies
 	}
-	trust, err := trustPolicy(seed.TrustedPrincipal, seed.ExternalID)
-	if err != nil {
-		return err
-	}
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
+		trust, err := trustPolicy(seed.trusted(role), seed.ExternalID)
+		if err != nil {
+			return err
+		}
 		if err := seedRole(ctx, client, role, trust); err != nil {
 			return fmt.Errorf("seeding role %s of account %s: %w", role, account, err)
 		}
@@ -61,6 +63,17 @@ func (e *Emulator) SeedRoles(ctx context.Context, account string, seed RoleSeed)
 		}
 	}
 	return nil
+}
+
+// trusted are who may assume a role.
+func (s RoleSeed) trusted(role string) []string {
+	switch {
+	case s.Enforcer == "":
+		return []string{s.TrustedPrincipal}
+	case role == s.Enforce:
+		return []string{s.Enforcer}
+	}
+	return []string{s.TrustedPrincipal, s.Enforcer}
 }
 
 func seedRole(ctx context.Context, client *iam.Client, role, trust string) error {
@@ -95,12 +108,12 @@ func seedPolicies(ctx context.Context, client *iam.Client, role string, document
 	return nil
 }
 
-// trustPolicy lets a principal assume a role when it knows the external id.
-func trustPolicy(principal, externalID string) (string, error) {
+// trustPolicy lets principals assume a role when they know the external id.
+func trustPolicy(principals []string, externalID string) (string, error) {
 	type object = map[string]any
 	statement := object{
 		"Effect":    "Allow",
-		"Principal": object{"AWS": principal},
+		"Principal": object{"AWS": principals},
 		"Action":    "sts:AssumeRole",
 	}
 	if externalID != "" {
