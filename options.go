@@ -161,12 +161,12 @@ func (o *options) namespace() string {
 
 func (o *options) hands() controllers.Hands { return controllers.Hands(o.role) }
 
-// lease is what says which of several replicas works. The enforcer is no replica of the observer.
+// lease is what says which of several replicas works.
 func (o *options) lease() string {
 	if o.hands() == controllers.EnforcingHand {
-		return "enforcer.plumbline.dev"
+		return controllers.EnforcerLease
 	}
-	return "plumbline.dev"
+	return controllers.Lease
 }
 
 func (o *options) limits() engine.Limits {

@@ -31,6 +31,12 @@ const (
 	EnforcingHand Hands = "enforcer"
 )
 
+// The leases that say which of several replicas works. The enforcer is no replica of the observer.
+const (
+	Lease         = "plumbline.dev"
+	EnforcerLease = "enforcer.plumbline.dev"
+)
+
 // handsOver says whether another process makes the changes, and enforces whether this one is that process.
 func (r *AccountReconciler) handsOver() bool {
 	return r.Remediations != nil && r.Remediations.HandsOver

@@ -121,8 +121,11 @@ func (p *patient) enforceRole(ctx context.Context) {
 		p.enforces = true
 		p.found.ok(checkEnforce, p.EnforceRole+" can be assumed and leads into the account")
 	case control.IsAccessDenied(err) && !control.IsDeniedBySCP(err):
-		p.found.warn(checkEnforce, "audit only: "+p.EnforceRole+" is not there, or does not let you in",
-			"nothing, if nothing is to be changed there; else deploy it with Enforce=true (config/iam)")
+		next := "nothing, if nothing is to be changed there; else deploy it with Enforce=true (config/iam)"
+		if enforcer := p.org.Spec.Roles.EnforcerPrincipal; enforcer != "" {
+			next = "look as " + enforcer + ", whom alone it lets in; if it refuses that one too, deploy it with Enforce=true and EnforcerARN (config/iam)"
+		}
+		p.found.warn(checkEnforce, "audit only: "+p.EnforceRole+" is not there, or does not let you in", next)
 	case errors.Is(err, control.ErrWrongAccount):
 		text, next := failure(err)
 		p.found.fail(checkEnforce, text, next)

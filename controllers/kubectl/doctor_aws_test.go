@@ -190,6 +190,16 @@ func TestDoctorSaysWhatIsWrongInAnAccount(t *testing.T) {
                         next: nothing, if nothing is to be changed there; else deploy it with Enforce=true (config/iam)
   SKIP   regions        111122223333: not looked at: the audit role cannot be assumed
 `},
+		"the enforce role lets the enforcer in alone": {change: func(h *hospital) {
+			h.DenyRole(enforce, cloudtest.Refused())
+			h.DenyRole(audit, cloudtest.Refused())
+		}, file: strings.Replace(declaredOrganization, "roles: {", `roles: {enforcerPrincipal: "arn:aws:iam::444455556666:role/plumbline-enforcer", `, 1), code: exitError, want: `
+  FAIL   audit role     111122223333: AccessDenied: User is not authorized to perform: sts:AssumeRole
+                        next: sts:AssumeRole of arn:aws:iam::111122223333:role/plumbline/PlumblineAudit was refused: deploy the member roles of config/iam there, and check that the trust policy names the manager's identity and the external id
+  WARN   enforce role   111122223333: audit only: arn:aws:iam::111122223333:role/plumbline/PlumblineEnforce is not there, or does not let you in
+                        next: look as arn:aws:iam::444455556666:role/plumbline-enforcer, whom alone it lets in; if it refuses that one too, deploy it with Enforce=true and EnforcerARN (config/iam)
+  SKIP   regions        111122223333: not looked at: the audit role cannot be assumed
+`},
 		"the trust is too open": {change: func(h *hospital) { h.OpenRole(audit) }, want: `
   OK     audit role          111122223333: arn:aws:iam::111122223333:role/plumbline/PlumblineAudit can be assumed and leads into the account
   OK     enforce role        111122223333: arn:aws:iam::111122223333:role/plumbline/PlumblineEnforce can be assumed and leads into the account

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers"
 )
 
 // oldest is the oldest API server that Plumbline works with.
@@ -52,6 +53,7 @@ func (x *checkup) lookAtCluster(ctx context.Context) {
 	}
 	x.manager(ctx, api)
 	x.organization(ctx, api)
+	x.enforcer(ctx, api)
 }
 
 // reach asks the API server for its version.
@@ -171,12 +173,20 @@ func established(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	return false
 }
 
-// leaseName is the lease that the working manager holds.
-const leaseName = "plumbline.dev"
-
-// manager checks that a manager works: it holds a lease that is fresh.
+// manager checks that a manager works.
 func (x *checkup) manager(ctx context.Context, api client.Client) {
-	const check = "manager"
+	x.atWork(ctx, api, "manager", controllers.Lease)
+}
+
+// enforcer checks that an enforcer works, where hands are separate.
+func (x *checkup) enforcer(ctx context.Context, api client.Client) {
+	if x.org != nil && x.org.Spec.Roles.EnforcerPrincipal != "" {
+		x.atWork(ctx, api, "enforcer", controllers.EnforcerLease)
+	}
+}
+
+// atWork checks that a process works: it holds a lease that is fresh.
+func (x *checkup) atWork(ctx context.Context, api client.Client, check, leaseName string) {
 	lease, in := &coordinationv1.Lease{}, "in "+x.namespace
 	err := api.Get(ctx, client.ObjectKey{Namespace: x.namespace, Name: leaseName}, lease)
 	switch s := lease.Spec; {

@@ -103,6 +103,22 @@ func TestDoctorLooksAtTheCluster(t *testing.T) {
   OK     manager                             at work: manager-1
   OK     AWSOrganization                     main
   OK     writes                              Allowed, by a manager with --allow-writes and for baselines in mode Enforce`},
+		"hands are separate, and there is no enforcer": {func(w *world, policies, manager []client.Object) []client.Object {
+			org := organization()
+			org.Spec.Roles.EnforcerPrincipal = "arn:aws:iam::444455556666:role/plumbline-enforcer"
+			w.create(org)
+			return append(policies, manager...)
+		}, nil, `Cluster
+  OK     your rights                         you may read all that is looked at
+  OK     CRDs                                9, all established
+  OK     policy plumbline-remediation        ` + namespaced +
+			`  OK     policy plumbline-approvals          ` + namespaced +
+			`  OK     policy plumbline-exception-length   in force
+  OK     manager                             at work: manager-1
+  OK     AWSOrganization                     main
+  OK     writes                              Allowed, by a manager with --allow-writes and for baselines in mode Enforce
+  WARN   enforcer                            has not been at work: there is no lease enforcer.plumbline.dev in plumbline-system
+                                             next: apply config/default, as make deploy does; with --leader-elect=false it holds none`},
 		"a policy is missing, and so is all else": {func(*world, []client.Object, []client.Object) []client.Object { return nil }, nil, `Cluster
   OK     your rights                         you may read all that is looked at
   OK     CRDs                                9, all established
