@@ -22,6 +22,7 @@ import (
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/cloud"
+	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
@@ -227,15 +228,29 @@ func (r *EnforcerReconciler) unreachable(ctx context.Context, l *ledger, err err
 	wait := min(time.Minute<<min(l.memory.unreachable, 10), 15*time.Minute)
 	l.memory.unreachable++
 	_, message := whyUnreachable(err)
+	message = "the enforcer cannot enter the account: " + message
+	var problems []error
 	for _, rem := range l.records {
-		if rem.Status.Phase != v1alpha1.RemediationApproved {
-			continue
-		}
-		if err := l.sayHeld(ctx, rem, v1alpha1.RowRoleMissing, "the enforcer cannot enter the account: "+message); err != nil {
-			return time.Time{}, err
+		switch {
+		case isUndoing(rem):
+			problems = append(problems, l.update(ctx, rem.Name, func(now *v1alpha1.Remediation) bool { return keptFromUndoing(now, message) }))
+		case rem.Status.Phase == v1alpha1.RemediationApproved:
+			problems = append(problems, l.sayHeld(ctx, rem, v1alpha1.RowRoleMissing, message))
 		}
 	}
-	return l.now.Add(wait), nil
+	return l.now.Add(wait), errors.Join(problems...)
+}
+
+// keptFromUndoing says on what is to be taken back why it is not; who deletes a baseline with deletionPolicy: Restore waits for that.
+func keptFromUndoing(r *v1alpha1.Remediation, message string) bool {
+	changed := beginUndo(r)
+	message = v1alpha1.RowRoleMissing + ": " + control.Bounded(message, 512)
+	for i := range r.Status.Changes {
+		if c := &r.Status.Changes[i]; c.Outcome == v1alpha1.ChangeUndoing && c.Message != message {
+			c.Message, changed = message, true
+		}
+	}
+	return changed
 }
 
 // emailsEvery is how often AWS Organizations is asked for e-mail addresses at most.

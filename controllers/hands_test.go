@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -175,6 +176,36 @@ func TestTheAccountSaysWhatKeepsTheEnforcerFromAChange(t *testing.T) {
 	h.later(2 * retryFirst)
 	h.enforce(member)
 	same(t, "writes", enabled, h.writes())
+}
+
+func TestARestoreDoesNotWaitForEverForAnEnforcerThatIsKeptOut(t *testing.T) {
+	h := separate(t)
+	b := encryptionBaseline(v1alpha1.ModeEnforce)
+	b.Spec.DeletionPolicy, b.Finalizers = v1alpha1.DeletionRestore, []string{v1alpha1.FinalizerRestore}
+	h.drifting(b)
+	h.later(time.Minute)
+	h.enforce(member)
+	if err := h.Delete(h.ctx, b); err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	h.aws.DenyRole(roleIn(member, "Audit"), &smithy.GenericAPIError{Code: "AccessDenied", Message: "not authorized to perform: sts:AssumeRole"})
+	for range 4 {
+		if _, err := h.baselines.Reconcile(h.ctx, rollUp{}); err != nil {
+			t.Fatal(err)
+		}
+		h.judge(h.handedRecord().Name)
+		h.enforce(member)
+		h.later(30 * time.Minute)
+	}
+	same(t, "writes", enabled, h.writes())
+	if err := apiServer.client.Get(h.ctx, client.ObjectKeyFromObject(b), b); !apierrors.IsNotFound(err) {
+		t.Errorf("the baseline is still there: %v, %+v", err, h.handedRecord().Status)
+	}
+	r := h.handedRecord()
+	if c := findCondition(r.Status.Conditions, v1alpha1.ConditionDecisionRefused); c == nil || c.Reason != v1alpha1.ReasonAccountGone {
+		t.Errorf("conditions are %+v", r.Status.Conditions)
+	}
 }
 
 func (h *hands) handedRecord() *v1alpha1.Remediation {
