@@ -154,6 +154,9 @@ var underWay = []string{
 	v1alpha1.RowRoleMissing, v1alpha1.RowWritesDisabled, v1alpha1.RowSuspended, v1alpha1.RowAwaitingApproval,
 }
 
+// rollOut works out how far the settings are rolled out, once all accounts are counted.
+func (s *sum) rollOut(soak time.Duration) { s.soak, s.rolled = soak, s.rollout(soak) }
+
 // rollout works out how far the settings are rolled out; nil where nothing is enforced, or nothing in waves.
 func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	spec, status := s.object.Common()

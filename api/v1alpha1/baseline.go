@@ -171,6 +171,13 @@ type BatchApproval struct {
 	// +kubebuilder:validation:MaxLength=63
 	Control string `json:"control"`
 
+	// wave is the wave of the rollout that status.proposals has for the control; the approval is refused where that is another one
+	// by then. Absent: whatever the wave, the digest alone decides. Example: canary
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9 -]{0,61}[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=63
+	Wave string `json:"wave,omitempty"`
+
 	// digest is the digest that status.proposals has for the control. Example: 5f0c7be2d1a94c3f8e6b7a1d2c3e4f50
 	// +required
 	// +kubebuilder:validation:Pattern=`^[0-9a-f]{32}$`

@@ -84,6 +84,7 @@ const (
 	ReasonQueueUnreadable             = "QueueUnreadable"
 	ReasonWritesStopped               = "WritesStopped"
 	ReasonOtherDigest                 = "OtherDigest"
+	ReasonOtherWave                   = "OtherWave"
 	ReasonTooMuchTrouble              = "TooMuchTrouble"
 	ReasonOverlappingWaves            = "OverlappingWaves"
 	ReasonNotDecidable                = "NotDecidable"
