@@ -140,7 +140,8 @@ type BaselineSpec struct {
 
 	// deletionPolicy says what becomes of AWS when the baseline is deleted: Retain (the default) leaves it as it is; Restore puts
 	// back what was there before Plumbline's changes, the newest first, where it is still as Plumbline left it, and the baseline
-	// stays until that is done (finalizer plumbline.dev/restore). Delete such baselines before the manager. Example: Restore
+	// stays until that is done (finalizer plumbline.dev/restore). Writing Retain meanwhile stops it: what was not put back yet
+	// stays, and the baseline goes. Delete such baselines before the manager. Example: Restore
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 

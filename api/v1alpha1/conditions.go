@@ -39,7 +39,8 @@ const (
 	ConditionRestoring = "Restoring"
 	// ConditionApprovalsRefused on a baseline: entries of spec.approvals do not count, and why. Present only while true.
 	ConditionApprovalsRefused = "ApprovalsRefused"
-	// ConditionUndoing on a Remediation: it is being taken back. Present only while true.
+	// ConditionUndoing on a Remediation: it is being taken back, because somebody asked for that (Requested) or its baseline is
+	// being deleted (Restore); or that was called off, and it is being looked at what came of it (CalledOff). Present only while true.
 	ConditionUndoing = "Undoing"
 )
 
@@ -92,6 +93,7 @@ const (
 	ReasonChangedSince                = "ChangedSince"
 	ReasonRequested                   = "Requested"
 	ReasonRestore                     = "Restore"
+	ReasonCalledOff                   = "CalledOff"
 	ReasonAccountGone                 = "AccountGone"
 )
 
