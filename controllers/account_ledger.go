@@ -17,7 +17,7 @@ import (
 )
 
 // workFor lets those changes of a Remediation through after which its account has something to do: it was approved, is to be taken
-// back, or is gone, so that the change may be proposed or made again.
+// back, or no longer, or is gone, so that the change may be proposed or made again.
 var workFor = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false }, // an account that is new to the manager looks for itself
 	UpdateFunc: func(e event.UpdateEvent) bool {
@@ -28,7 +28,7 @@ var workFor = predicate.Funcs{
 		}
 		approved := is.Status.Phase == v1alpha1.RemediationApproved && was.Status.Phase != is.Status.Phase
 		expired := is.Status.Phase == v1alpha1.RemediationExpired && was.Status.Phase != is.Status.Phase
-		return approved || expired || isUndoing(is) && !isUndoing(was) || enforcerDid(was, is)
+		return approved || expired || isUndoing(is) && !isUndoing(was) || isCalledOff(is) && !isCalledOff(was) || enforcerDid(was, is)
 	},
 	DeleteFunc:  func(event.DeleteEvent) bool { return true },
 	GenericFunc: func(event.GenericEvent) bool { return false },
@@ -105,7 +105,7 @@ func (r *AccountReconciler) close(ctx context.Context, l *ledger, p *plan, pass 
 // takeBack takes back what people want undone, and returns when that goes on; zero: nothing is left.
 func (r *AccountReconciler) takeBack(ctx context.Context, l *ledger, pass engine.Pass, s sighting) (again time.Time) {
 	pass.Halted = r.stoppedForAll(ctx) // whoever suspends a baseline may want to take back what it did
-	again, err := l.undo(ctx, r.Engine, pass, s)
+	again, err := l.undo(ctx, r.Engine, pass)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "taking remediations back")
 		again = l.now.Add(settleAfter)

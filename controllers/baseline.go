@@ -114,6 +114,9 @@ func (r *BaselineReconciler) Reconcile(ctx context.Context, _ rollUp) (reconcile
 			s.add(&accounts.Items[i])
 		}
 	}
+	for _, s := range sums {
+		s.rollOut(r.DefaultSoak)
+	}
 	r.Record.Baselines(sums)
 	if err := r.decide(ctx, sums); err != nil {
 		return reconcile.Result{}, err
@@ -172,7 +175,7 @@ func (r *BaselineReconciler) write(ctx context.Context, s *sum) error {
 	}
 	_, status := object.Common()
 	before := status.DeepCopy()
-	status.Rollout = s.rollout(r.DefaultSoak)
+	status.Rollout = s.rolled
 	s.status(status, object.GetGeneration(), r.AllowWrites, r.Clock())
 	if equality.Semantic.DeepEqual(before, status) {
 		return nil
@@ -206,9 +209,11 @@ type sum struct {
 	regions map[string]bool
 	// records are the Remediations of all baselines, and refused says why entries of spec.approvals do not count.
 	records []v1alpha1.Remediation
-	refused []string
-	// members are the selected accounts.
+	refused []refusal
+	// members are the selected accounts, and rolled how far the settings are rolled out over them, with the manager's own soak.
 	members []enrolled
+	rolled  *v1alpha1.RolloutStatus
+	soak    time.Duration
 	// awaiting counts, by control, the accounts in which something waits for an approval.
 	awaiting map[string]int32
 }

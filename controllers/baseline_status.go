@@ -29,10 +29,20 @@ func (s *sum) status(out *v1alpha1.BaselineStatus, generation int64, allowWrites
 		out.LastHandledReconcileAt = s.token
 	}
 	c := conditions{&out.Conditions, generation, now}
-	c.only(len(s.refused) > 0, v1alpha1.ConditionApprovalsRefused, v1alpha1.ReasonOtherDigest, strings.Join(s.refused, "; "))
+	c.approvalsRefused(s.refused)
 	c.rolloutPaused(out.Rollout)
 	out.State = s.compliance(c)
 	s.readiness(c, spec, allowWrites)
+}
+
+// approvalsRefused says which entries of spec.approvals do not count, with the reason of the first.
+func (c conditions) approvalsRefused(refused []refusal) {
+	var messages []string
+	reason := ""
+	for _, r := range refused {
+		reason, messages = cmp.Or(reason, r.reason), append(messages, r.message)
+	}
+	c.only(len(refused) > 0, v1alpha1.ConditionApprovalsRefused, reason, strings.Join(messages, "; "))
 }
 
 // rolloutPaused says that the rollout has stopped, and why.

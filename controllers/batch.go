@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
 // Many proposals that are alike are approved as a batch: all that is proposed for one control of a baseline at the time. Its
@@ -66,16 +67,41 @@ func (s *sum) proposals() []v1alpha1.BaselineProposal {
 		}
 		if p.Open > 0 {
 			p.Digest, p.Risk, p.Changes = batchDigest(s.key(), b.ID, members), riskOf(changes), int32(len(changes))
+			p.Wave = s.waveOf(b.ID, members)
 		}
 		all = append(all, p)
 	}
 	return all
 }
 
+// waveOf is the wave under way where all proposals for a control are of it, or of those before; empty where there is none.
+func (s *sum) waveOf(id string, open []*v1alpha1.Remediation) string {
+	organizationWide := slices.ContainsFunc(s.controls, func(b control.Bound) bool { return b.ID == id && b.Scope == control.Organization })
+	if s.rolled == nil || s.rolled.Wave >= s.rolled.Waves || organizationWide {
+		return ""
+	}
+	spec, _ := s.object.Common()
+	all := wavesOf(spec, s.soak)
+	all.first = s.rolled.First
+	in := map[string]bool{}
+	for _, r := range open {
+		in[r.Status.Account] = true
+	}
+	for _, m := range s.members {
+		if wave, _ := all.of(m.account); in[m.account.Name] && wave > int(s.rolled.Wave) {
+			return ""
+		}
+	}
+	return all.name(int(s.rolled.Wave))
+}
+
+// refusal says why an entry of spec.approvals does not count.
+type refusal struct{ reason, message string }
+
 // approve has the batches that the baseline's spec approves approved, and says of each of the others why it does not count. A
 // batch counts from when its digest was that of what is proposed: what of it was approved already, before a manager was
 // interrupted, still belongs to it.
-func (s *sum) approve(ctx context.Context, r *Remediations) (refused []string, err error) {
+func (s *sum) approve(ctx context.Context, r *Remediations) (refused []refusal, err error) {
 	spec, _ := s.object.Common()
 	for i, a := range spec.Approvals {
 		mine := func(rem *v1alpha1.Remediation) bool {
@@ -83,17 +109,37 @@ func (s *sum) approve(ctx context.Context, r *Remediations) (refused []string, e
 		}
 		begun := membersOf(s.records, s.key(), a.Control, mine)
 		open := membersOf(s.records, s.key(), a.Control, isProposed(s.now))
-		if batchDigest(s.key(), a.Control, slices.Concat(begun, open)) != a.Digest {
-			if len(begun) == 0 {
-				refused = append(refused, fmt.Sprintf("approvals[%d] (%s): its digest is not that of what is proposed now; read status.proposals again", i, a.Control))
-			}
+		matches := batchDigest(s.key(), a.Control, slices.Concat(begun, open)) == a.Digest
+		if why := s.refuses(a, matches, open); why.message != "" && len(begun) == 0 {
+			why.message = fmt.Sprintf("approvals[%d] (%s): %s", i, a.Control, why.message)
+			refused = append(refused, why)
 			continue
+		}
+		if !matches {
+			continue // it was used: what is proposed now came later
 		}
 		for _, rem := range open {
 			err = errors.Join(err, r.approveOne(ctx, rem, a))
 		}
 	}
 	return refused, err
+}
+
+// refuses says why an approval of which nothing was approved yet does not count; empty where it does.
+func (s *sum) refuses(a v1alpha1.BatchApproval, matches bool, open []*v1alpha1.Remediation) refusal {
+	if !matches {
+		return refusal{v1alpha1.ReasonOtherDigest, "its digest is not that of what is proposed now; read status.proposals again"}
+	}
+	switch wave := s.waveOf(a.Control, open); {
+	case a.Wave == "" || a.Wave == wave:
+		return refusal{}
+	case wave == "":
+		return refusal{v1alpha1.ReasonOtherWave, fmt.Sprintf(
+			"it is for wave %q, and what is proposed now is of no one wave; look at status.proposals again, and leave wave out to approve it", a.Wave)}
+	default:
+		return refusal{v1alpha1.ReasonOtherWave, fmt.Sprintf(
+			"it is for wave %q, and what is proposed now is of wave %q; look at status.proposals again, and write that wave to approve it", a.Wave, wave)}
+	}
 }
 
 // approveOne approves a member of a batch, unless it is another one by now.

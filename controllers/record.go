@@ -201,7 +201,8 @@ func (r *Record) Transitions(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWS
 	r.ofControls(a, corev1.EventTypeNormal, "ControlSettled", notes)
 }
 
-// contested tells of changes that others change back each time, and who did last.
+// contested tells of changes that others change back each time, and who did last. Kubernetes knows no severity beyond Warning, so it
+// stands first in the note: Critical where a protection is taken away again and again, else the control's own.
 func (r *Record) contested(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWSAccountStatus) {
 	known := map[rowKey]bool{}
 	for _, d := range before.Drift {
@@ -216,8 +217,12 @@ func (r *Record) contested(a *v1alpha1.AWSAccount, before, after *v1alpha1.AWSAc
 		if actor == "" {
 			actor = "somebody; no event told whom"
 		}
-		r.event(a, corev1.EventTypeWarning, v1alpha1.RowContested, d.Control, fmt.Sprintf("%s, %s of %s in %s: %s; last changed by %s",
-			d.Severity, d.Field, d.Resource, d.Region, d.Message, actor))
+		severity := string(d.Severity)
+		if !strings.Contains(d.Message, engine.RestoresNoProtection) {
+			severity = string(v1alpha1.SeverityCritical) + ", a protection is taken away again and again"
+		}
+		r.event(a, corev1.EventTypeWarning, v1alpha1.RowContested, d.Control, fmt.Sprintf("%s: %s of %s in %s: %s; last changed by %s",
+			severity, d.Field, d.Resource, d.Region, d.Message, actor))
 	}
 }
 

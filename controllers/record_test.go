@@ -32,6 +32,37 @@ func newRecorder() (*Record, func() []string) {
 	}
 }
 
+func TestAProtectionThatIsContestedIsCriticalWhateverItsControlIs(t *testing.T) {
+	s := newScene(t)
+	s.enabled = []string{ireland}
+	s.enforce() // a control that protects, of severity High
+	r, heard := newRecorder()
+	var contested []string
+	for range 5 {
+		s.leave(flag, ireland, "a")
+		s.event(flag, ireland)
+		before := s.account.Status.DeepCopy()
+		if s.pass().Wrote {
+			r.Transitions(s.account, before, &s.account.Status)
+		}
+		for _, e := range heard() {
+			if strings.HasPrefix(e, "Warning Contested ") {
+				contested = append(contested, e)
+			}
+		}
+	}
+	if len(contested) != 1 || !strings.HasPrefix(contested[0], "Warning Contested Critical, a protection is taken away again and again: ") {
+		t.Errorf("the events are %q", contested)
+	}
+
+	row := s.account.Status.Drift[0]
+	row.Severity, row.Message = v1alpha1.SeverityLow, "put right 3 times within an hour and changed back each time; "+engine.RestoresNoProtection
+	r.contested(s.account, &v1alpha1.AWSAccountStatus{}, &v1alpha1.AWSAccountStatus{Drift: []v1alpha1.DriftRow{row}})
+	if other := heard(); len(other) != 1 || !strings.HasPrefix(other[0], "Warning Contested Low: ") {
+		t.Errorf("of what restores no protection: %q", other)
+	}
+}
+
 // Passes of an account write events when something changes, and only then.
 func TestEventsAreWrittenOnTransitionsOnly(t *testing.T) {
 	s := newScene(t)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,20 +40,28 @@ func (r *BaselineReconciler) finalize(ctx context.Context, all []Listed, records
 func (r *BaselineReconciler) finalizeOne(ctx context.Context, b Listed, records []v1alpha1.Remediation) error {
 	spec, _ := b.Common()
 	wants, has := spec.DeletionPolicy == v1alpha1.DeletionRestore, controllerutil.ContainsFinalizer(b, v1alpha1.FinalizerRestore)
-	if b.GetDeletionTimestamp() == nil || !has || !wants {
-		if wants == has || wants && b.GetDeletionTimestamp() != nil {
-			return nil
-		}
+	deleting := b.GetDeletionTimestamp() != nil
+	switch {
+	case !deleting && wants != has:
 		return r.setFinalizer(ctx, b.Baseline, wants)
+	case !deleting || !has:
+		return nil
 	}
-	left, err := r.restore(ctx, b.Baseline, records)
+	settle := r.restore
+	if !wants {
+		settle = r.callOff // somebody has thought better of it
+	}
+	left, err := settle(ctx, b.Baseline, records)
 	switch {
 	case err != nil:
 		return err
 	case len(left) == 0:
 		return r.setFinalizer(ctx, b.Baseline, false)
+	case wants:
+		return r.sayRestoring(ctx, b, v1alpha1.ReasonRestore, fmt.Sprintf("%d Remediations are still to be taken back; next %s", len(left), left[0].Name))
 	}
-	return r.sayRestoring(ctx, b, left)
+	return r.sayRestoring(ctx, b, v1alpha1.ReasonCalledOff, fmt.Sprintf(
+		"deletionPolicy is Retain now: nothing more is taken back; %d Remediations had begun to be, and are looked at: %s", len(left), left[0].Name))
 }
 
 // setFinalizer writes nothing but the finalizers, and only of the object as it was read.
@@ -161,19 +170,53 @@ func (r *BaselineReconciler) gone(ctx context.Context, id string) (string, error
 	return "", nil
 }
 
-// sayRestoring says on the baseline what is still to be put back.
-func (r *BaselineReconciler) sayRestoring(ctx context.Context, b Listed, left []*v1alpha1.Remediation) error {
+// callOff has nothing of the baseline taken back any more that was because it is being deleted, and returns the Remediations at which
+// their accounts have still to look. Whatever the cache shows, each is read live: it may be undoing since a moment ago.
+func (r *BaselineReconciler) callOff(ctx context.Context, b control.Baseline, records []v1alpha1.Remediation) (left []*v1alpha1.Remediation, err error) {
+	for i := range records {
+		rem := &records[i]
+		if rem.Status.BaselineUID != b.GetUID() || !isUndoing(rem) && !restorable(rem) {
+			continue
+		}
+		enterable, readErr := r.enterable(ctx, rem.Status.Account)
+		later := false
+		updateErr := r.Remediations.update(ctx, rem.Name, func(now *v1alpha1.Remediation) bool {
+			if later = false; !slices.Contains([]string{v1alpha1.ReasonRestore, v1alpha1.ReasonCalledOff}, whyUndoing(now)) {
+				return false
+			}
+			before := now.Status.DeepCopy()
+			later = callOff(now, conditions{&now.Status.Conditions, now.Generation, r.Clock()}, enterable)
+			return !equality.Semantic.DeepEqual(before, &now.Status)
+		})
+		if err = errors.Join(err, readErr, updateErr); later {
+			left = append(left, rem)
+		}
+	}
+	return left, err
+}
+
+// enterable says whether an account was entered the last time.
+func (r *BaselineReconciler) enterable(ctx context.Context, id string) (bool, error) {
+	a := &v1alpha1.AWSAccount{}
+	if err := r.Remediations.Live.Get(ctx, client.ObjectKey{Name: id}, a); err != nil {
+		return false, client.IgnoreNotFound(fmt.Errorf("reading account %s: %w", id, err))
+	}
+	reachable := findCondition(a.Status.Conditions, v1alpha1.ConditionReachable)
+	return !absent(a) && reachable != nil && reachable.Status == metav1.ConditionTrue, nil
+}
+
+// sayRestoring says on the baseline what it waits for.
+func (r *BaselineReconciler) sayRestoring(ctx context.Context, b Listed, reason, message string) error {
 	said, ok := b.DeepCopyObject().(control.Baseline) // b is the cache's own
 	if !ok {
 		return fmt.Errorf("%T is no baseline", b.Baseline)
 	}
 	_, status := said.Common()
 	before := findCondition(status.Conditions, v1alpha1.ConditionRestoring)
-	message := fmt.Sprintf("%d Remediations are still to be taken back; next %s", len(left), left[0].Name)
 	if before != nil && before.Message == message {
 		return nil
 	}
-	conditions{&status.Conditions, b.GetGeneration(), r.Clock()}.set(v1alpha1.ConditionRestoring, metav1.ConditionTrue, v1alpha1.ReasonRestore, message)
+	conditions{&status.Conditions, b.GetGeneration(), r.Clock()}.set(v1alpha1.ConditionRestoring, metav1.ConditionTrue, reason, message)
 	if err := r.Client.Status().Update(ctx, said); err != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("writing the status of %s %s: %w", b.Kind.Name, b.GetName(), err)
 	}

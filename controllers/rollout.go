@@ -155,6 +155,9 @@ var underWay = []string{
 	v1alpha1.RowHandedOver,
 }
 
+// rollOut works out how far the settings are rolled out, once all accounts are counted.
+func (s *sum) rollOut(soak time.Duration) { s.soak, s.rolled = soak, s.rollout(soak) }
+
 // rollout works out how far the settings are rolled out; nil where nothing is enforced, or nothing in waves.
 func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	spec, status := s.object.Common()
@@ -173,7 +176,7 @@ func (s *sum) rollout(soak time.Duration) *v1alpha1.RolloutStatus {
 	}
 	all.first = now.First
 	if now.Invalid = s.overlap(all); now.Invalid != "" {
-		now.Summary = now.Invalid
+		now.Summary, now.Progress = now.Invalid, "overlap"
 		return &now
 	}
 	s.advance(&now, all, begins)
@@ -236,7 +239,7 @@ func (s *sum) advance(ro *v1alpha1.RolloutStatus, all waves, begins bool) {
 		failures, broken = s.trouble(ro, all)
 		ro.Failures, ro.Broken = failures, broken
 	}
-	ro.Summary = summaryOf(ro, all)
+	ro.Summary, ro.Progress = summaryOf(ro, all), progressOf(ro)
 }
 
 // trouble says why so many failures and broken checks pause a rollout; empty where they do not.
@@ -311,4 +314,21 @@ func summaryOf(ro *v1alpha1.RolloutStatus, all waves) string {
 		return s + ", soaks until " + ro.SoakUntil.UTC().Format(time.RFC3339)
 	}
 	return s
+}
+
+// progressOf is the summary in two words.
+func progressOf(ro *v1alpha1.RolloutStatus) string {
+	if ro.Wave >= ro.Waves {
+		return "done"
+	}
+	what := "under way"
+	switch {
+	case ro.Paused != "":
+		what = "paused"
+	case ro.SoakUntil != nil:
+		what = "soaking"
+	case ro.Accounts == 0:
+		what = "waiting"
+	}
+	return fmt.Sprintf("%d/%d %s", ro.Wave+1, ro.Waves, what)
 }

@@ -180,6 +180,37 @@ func TestWavesThatOverlapChangeNothing(t *testing.T) {
 	f.expect("overlap", "pppppp", "account 111111111115 is in two waves, canary and early; nothing is changed before one of them leaves it out")
 }
 
+func TestTheColumnOfARolloutSaysItInTwoWords(t *testing.T) {
+	f := newFleet(t)
+	f.baseline.Spec.Rollout = threeWaves
+	says := func(want string) {
+		t.Helper()
+		same(t, f.rollUp().Summary, want, f.baseline.Status.Rollout.Progress)
+	}
+	for i := range f.accounts {
+		f.accounts[i].Labels = nil
+	}
+	says("1/3 waiting")
+	f.accounts[4].Labels = map[string]string{"tier": "canary"}
+	says("1/3 under way")
+	f.says(4, "")
+	says("1/3 soaking")
+	f.says(4, v1alpha1.RowRemediationFailed)
+	says("1/3 paused")
+	f.accounts[0].Labels = map[string]string{"tier": "canary"}
+	says("overlap")
+	f.accounts[0].Labels = nil
+	f.baseline.Annotations = map[string]string{v1alpha1.AnnotationResumeRollout: "1"}
+	for i := range f.accounts {
+		f.says(i, "")
+	}
+	says("1/3 soaking")
+	f.now = noon.Add(10 * time.Minute)
+	says("2/3 soaking")
+	f.now = noon.Add(70 * time.Minute)
+	says("done")
+}
+
 func TestWithoutSoakAllAreChangedAtOnce(t *testing.T) {
 	f := newFleet(t)
 	f.soak = 0

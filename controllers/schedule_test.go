@@ -309,6 +309,32 @@ func TestAHoldThatEndsMakesItsDriftDueAtOnce(t *testing.T) {
 	}
 }
 
+func TestWhatWaitsForItsWaveIsProposedAsSoonAsThatComes(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart %v", restart), func(t *testing.T) {
+			s := newScene(t)
+			s.enabled = []string{ireland}
+			s.enforce()
+			s.spec().Approval = v1alpha1.ApprovalAll
+			s.spec().Rollout = &v1alpha1.Rollout{Waves: []v1alpha1.Wave{{Name: "others", Accounts: v1alpha1.AccountSelector{Include: []v1alpha1.AccountID{otherOne}}}}}
+			ro := &v1alpha1.RolloutStatus{Revision: rolloutOf(declare(s.kind(), s.baselines[0])), Waves: 2}
+			s.baselines[0].Status.Rollout = ro
+			s.leave(flag, ireland, "a")
+			s.pass()
+			row := s.account.Status.Drift[0]
+			same(t, "held back", []string{v1alpha1.RowRolloutWaiting, "changed in wave 2 of 2 (all others); wave 1 is under way; then waits for an approval"}, []string{row.Reason, row.Message})
+			if restart {
+				s.restart()
+			}
+			s.later(time.Second)
+			same(t, "looked at while it lasts", []string(nil), s.pass().Looked)
+			ro.Wave = 1
+			same(t, "looked at once its wave is under way", []string{flag + " " + ireland}, s.pass().Looked)
+			same(t, "proposed", v1alpha1.RowAwaitingApproval, s.account.Status.Drift[0].Reason)
+		})
+	}
+}
+
 func TestANewAccountIsPassedTheMomentItIsOldEnough(t *testing.T) {
 	s := newScene(t)
 	s.enabled = []string{ireland}

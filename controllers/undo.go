@@ -35,12 +35,12 @@ func isUndoing(r *v1alpha1.Remediation) bool {
 
 // undo takes back what people asked to have undone, the newest first. What could not be taken back yet, because something is in
 // the way, is tried again at the time it returns; zero: there is nothing left.
-func (l *ledger) undo(ctx context.Context, e *engine.Engine, pass engine.Pass, s sighting) (again time.Time, err error) {
+func (l *ledger) undo(ctx context.Context, e *engine.Engine, pass engine.Pass) (again time.Time, err error) {
 	wanted := slices.DeleteFunc(slices.Clone(l.records), func(r *v1alpha1.Remediation) bool { return !isUndoing(r) })
 	slices.SortFunc(wanted, newestFirst)
 	left := undoneAtOnce
 	for _, r := range wanted {
-		u := undoing{ledger: l, engine: e, pass: pass, sighting: s}
+		u := undoing{ledger: l, engine: e, pass: pass}
 		done, undoErr := u.record(ctx, r.Name, &left)
 		if err = errors.Join(err, undoErr); !done {
 			again = l.now.Add(settleAfter)
@@ -55,38 +55,54 @@ type undoing struct {
 	*ledger
 	engine *engine.Engine
 	pass   engine.Pass
-	sighting
 }
 
-// record takes one record back. That it is about to is on record before AWS is touched: a manager that is interrupted then knows
-// which changes it may have taken back already.
+// record takes one record back, or finds out what came of that where it was called off.
 func (u undoing) record(ctx context.Context, name string, left *int) (done bool, err error) {
 	whole, err := u.read(ctx, name)
 	if err != nil || !isUndoing(whole) {
 		return err == nil, err
 	}
+	if isCalledOff(whole) {
+		return true, u.note(ctx, name, u.settleCalledOff(ctx, whole), "")
+	}
 	b, found := u.controlOf(whole)
 	if !found {
 		return true, u.note(ctx, name, nil, "there is no control "+whole.Status.Control+" any more")
 	}
-	resumed := map[int]bool{}
-	for i, c := range whole.Status.Changes {
-		resumed[i] = c.Outcome == v1alpha1.ChangeUndoing
-	}
-	if err := u.update(ctx, name, beginUndo); err != nil {
+	if wanted, err := u.begin(ctx, name); err != nil || !wanted {
 		return false, err
 	}
+	outcomes := u.changes(ctx, whole, b, left)
+	return u.over(whole, outcomes), u.note(ctx, name, outcomes, "")
+}
+
+// begin puts on record, before AWS is touched, that changes are about to be taken back: a manager that is interrupted then knows which
+// it may have taken back already. wanted is false where that was called off meanwhile.
+func (u undoing) begin(ctx context.Context, name string) (wanted bool, err error) {
+	err = u.update(ctx, name, func(now *v1alpha1.Remediation) bool {
+		wanted = isUndoing(now) && !isCalledOff(now)
+		return wanted && beginUndo(now)
+	})
+	return wanted, err
+}
+
+// changes takes the changes of a record back, the last first.
+func (u undoing) changes(ctx context.Context, r *v1alpha1.Remediation, b control.Bound, left *int) map[int]outcome {
 	outcomes := map[int]outcome{}
-	for i, c := range slices.Backward(whole.Status.Changes) {
+	for i, c := range slices.Backward(r.Status.Changes) {
 		if !undoable(c) || *left == 0 {
 			continue
 		}
+		if !u.goesOn(ctx, r.Name) {
+			break
+		}
 		*left--
-		if outcomes[i] = u.change(ctx, whole, b, c, resumed[i]); outcomes[i].refused {
+		if outcomes[i] = u.change(ctx, r, b, c); outcomes[i].refused {
 			break // what is in the way of one is in the way of all
 		}
 	}
-	return u.over(whole, outcomes), u.note(ctx, name, outcomes, "")
+	return outcomes
 }
 
 func (u undoing) controlOf(r *v1alpha1.Remediation) (control.Bound, bool) {
@@ -122,8 +138,8 @@ type outcome struct {
 	refused bool
 }
 
-// change takes one change back.
-func (u undoing) change(ctx context.Context, r *v1alpha1.Remediation, b control.Bound, c v1alpha1.RemediationChange, resumed bool) outcome {
+// change takes one change back. One that was Undoing before this pass had begun to be taken back, and was interrupted.
+func (u undoing) change(ctx context.Context, r *v1alpha1.Remediation, b control.Bound, c v1alpha1.RemediationChange) outcome {
 	task := &engine.Task{Control: b, Baseline: r.Status.Baseline, Region: c.Region, Regions: u.enabled}
 	err := u.engine.Undo(ctx, u.pass, task, driftOf(c))
 	hold, refused := engine.Refused(err)
@@ -132,8 +148,8 @@ func (u undoing) change(ctx context.Context, r *v1alpha1.Remediation, b control.
 		return outcome{ChangeOutcome: v1alpha1.ChangeUndone}
 	case refused:
 		return outcome{v1alpha1.ChangeUndoing, hold.Reason + ": " + hold.Message, true}
-	case errors.Is(err, control.ErrChanged) && resumed:
-		return u.interrupted(r, c)
+	case errors.Is(err, control.ErrChanged) && c.Outcome == v1alpha1.ChangeUndoing:
+		return u.interrupted(ctx, r, c)
 	case errors.Is(err, control.ErrChanged):
 		return outcome{ChangeOutcome: v1alpha1.ChangeKept, message: "the resource has changed since; nothing was undone"}
 	case control.IsGone(err):
@@ -141,18 +157,6 @@ func (u undoing) change(ctx context.Context, r *v1alpha1.Remediation, b control.
 	}
 	_, message := control.Explain(err)
 	return outcome{ChangeOutcome: v1alpha1.ChangeUndoing, message: "tried again in a minute: " + control.Bounded(message, 512)}
-}
-
-// interrupted is what came of an undo that a manager had begun before: what is no longer as the change left it was taken back then, or
-// somebody was there since.
-func (u undoing) interrupted(r *v1alpha1.Remediation, c v1alpha1.RemediationChange) outcome {
-	switch what, j := u.of(r, c); {
-	case j != nil && digestOf(j.Before) == c.BeforeDigest:
-		return outcome{ChangeOutcome: v1alpha1.ChangeUndone, message: "found as it was before; a manager was interrupted after it had taken it back"}
-	case what == undeclared:
-		return outcome{ChangeOutcome: v1alpha1.ChangeUndone, message: "no longer as it was left, after an interrupted undo: taken back then, or changed by somebody since"}
-	}
-	return outcome{ChangeOutcome: v1alpha1.ChangeKept, message: "the resource has changed since; nothing was undone"}
 }
 
 // driftOf is a change on record as the control knows it.
@@ -197,12 +201,15 @@ func (u undoing) note(ctx context.Context, name string, outcomes map[int]outcome
 		case problem != "":
 			u.refuse(c, v1alpha1.ReasonNotDecidable, problem)
 		case open > 0:
-			c.set(v1alpha1.ConditionUndoing, metav1.ConditionTrue, v1alpha1.ReasonRequested, fmt.Sprintf("%d of %d changes are still to be taken back; see status.changes", open, open+undone+kept))
+			c.set(v1alpha1.ConditionUndoing, metav1.ConditionTrue, whyUndoing(r), fmt.Sprintf("%d of %d changes are still to be taken back; see status.changes", open, open+undone+kept))
+		case isCalledOff(r) && n[v1alpha1.ChangeApplied]+n[v1alpha1.ChangeUnverified] > 0:
+			c.only(false, v1alpha1.ConditionUndoing, "", "")
+			r.Status.Message = calledOffMessage(n)
 		case undone == 0:
 			u.refuse(c, v1alpha1.ReasonChangedSince, "nothing was undone: every resource has changed since; see status.changes")
 		default:
 			c.only(false, v1alpha1.ConditionUndoing, "", "")
-			u.end(r, v1alpha1.RemediationUndone, undoneMessage(undone, kept))
+			u.end(r, v1alpha1.RemediationUndone, undoneMessage(r, undone, kept))
 			r.Status.Undone = &v1alpha1.Decided{By: byPlumbline, At: *r.Status.FinishedAt, Reason: "deletionPolicy: Restore of " + r.Status.Baseline}
 			if d := r.Spec.Undo; d != nil {
 				r.Status.Undone = &v1alpha1.Decided{By: d.By, At: *r.Status.FinishedAt, Reason: d.Reason, Via: d.Via}
@@ -212,11 +219,22 @@ func (u undoing) note(ctx context.Context, name string, outcomes map[int]outcome
 	})
 }
 
-func undoneMessage(undone, kept int) string {
-	if kept == 0 {
-		return "taken back; not made again without an approval"
+// undoneMessage says what was taken back, and of what nobody can say it for sure.
+func undoneMessage(r *v1alpha1.Remediation, undone, kept int) string {
+	unsure := 0
+	for _, c := range r.Status.Changes {
+		if c.Outcome == v1alpha1.ChangeUndone && c.Message == perhapsUndone {
+			unsure++
+		}
 	}
-	return fmt.Sprintf("%d changes were taken back, %d resources were left, for they have changed since", undone, kept)
+	message := "taken back; not made again without an approval"
+	if kept > 0 {
+		message = fmt.Sprintf("%d changes were taken back, %d resources were left, for they have changed since", undone, kept)
+	}
+	if unsure > 0 {
+		message += fmt.Sprintf("; of %d it is not known whether Plumbline did, or somebody else: see status.changes", unsure)
+	}
+	return message
 }
 
 func (undoing) refuse(c conditions, reason, message string) {

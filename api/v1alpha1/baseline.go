@@ -140,7 +140,8 @@ type BaselineSpec struct {
 
 	// deletionPolicy says what becomes of AWS when the baseline is deleted: Retain (the default) leaves it as it is; Restore puts
 	// back what was there before Plumbline's changes, the newest first, where it is still as Plumbline left it, and the baseline
-	// stays until that is done (finalizer plumbline.dev/restore). Delete such baselines before the manager. Example: Restore
+	// stays until that is done (finalizer plumbline.dev/restore). Writing Retain meanwhile stops it: what was not put back yet
+	// stays, and the baseline goes. Delete such baselines before the manager. Example: Restore
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
@@ -170,6 +171,13 @@ type BatchApproval struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Control string `json:"control"`
+
+	// wave is the wave of the rollout that status.proposals has for the control; the approval is refused where that is another one
+	// by then. Absent: whatever the wave, the digest alone decides. Example: canary
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9 -]{0,61}[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=63
+	Wave string `json:"wave,omitempty"`
 
 	// digest is the digest that status.proposals has for the control. Example: 5f0c7be2d1a94c3f8e6b7a1d2c3e4f50
 	// +required

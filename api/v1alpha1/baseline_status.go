@@ -123,6 +123,10 @@ type BaselineStatus struct {
 type BaselineProposal struct {
 	// control is the control's id.
 	Control string `json:"control"`
+	// wave is the wave of the rollout that the batch is of: the one under way, with what of the waves before it has drifted again.
+	// Empty where nothing is rolled out, or waves were changed since and accounts of later ones are in it. Example: canary
+	// +optional
+	Wave string `json:"wave,omitempty"`
 	// open is the number of Remediations that are proposed.
 	Open int32 `json:"open"`
 	// changes is the number of changes in them.

@@ -39,7 +39,8 @@ const (
 	ConditionRestoring = "Restoring"
 	// ConditionApprovalsRefused on a baseline: entries of spec.approvals do not count, and why. Present only while true.
 	ConditionApprovalsRefused = "ApprovalsRefused"
-	// ConditionUndoing on a Remediation: it is being taken back. Present only while true.
+	// ConditionUndoing on a Remediation: it is being taken back, because somebody asked for that (Requested) or its baseline is
+	// being deleted (Restore); or that was called off, and it is being looked at what came of it (CalledOff). Present only while true.
 	ConditionUndoing = "Undoing"
 	// ConditionHandedOver on a Remediation: where hands are separate, the enforcer makes it, or takes it back. The reason is
 	// WaitsForEnforcer, or what keeps the enforcer from it.
@@ -87,6 +88,7 @@ const (
 	ReasonQueueUnreadable             = "QueueUnreadable"
 	ReasonWritesStopped               = "WritesStopped"
 	ReasonOtherDigest                 = "OtherDigest"
+	ReasonOtherWave                   = "OtherWave"
 	ReasonTooMuchTrouble              = "TooMuchTrouble"
 	ReasonOverlappingWaves            = "OverlappingWaves"
 	ReasonNotDecidable                = "NotDecidable"
@@ -95,6 +97,7 @@ const (
 	ReasonRequested                   = "Requested"
 	ReasonWaitsForEnforcer            = "WaitsForEnforcer"
 	ReasonRestore                     = "Restore"
+	ReasonCalledOff                   = "CalledOff"
 	ReasonAccountGone                 = "AccountGone"
 )
 

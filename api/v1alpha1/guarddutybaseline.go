@@ -16,6 +16,7 @@ import (
 // +kubebuilder:printcolumn:name="COMPLIANT",type=integer,JSONPath=`.status.compliant`
 // +kubebuilder:printcolumn:name="DRIFTED",type=integer,JSONPath=`.status.drifted`
 // +kubebuilder:printcolumn:name="UNKNOWN",type=integer,JSONPath=`.status.unknown`
+// +kubebuilder:printcolumn:name="ROLLOUT",type=string,JSONPath=`.status.rollout.progress`
 // +kubebuilder:printcolumn:name="READY",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="STALE",type=integer,priority=1,JSONPath=`.status.stale`

@@ -104,6 +104,11 @@ type RolloutStatus struct {
 	Revision string `json:"revision"`
 	// summary is where it stands, in a few words. Example: wave 1/3 (canary): 1 of 2 accounts done
 	Summary string `json:"summary"`
+	// progress is the same in two words, for the column ROLLOUT: the wave under way, of how many, and whether it is being changed
+	// (under way), watched (soaking), paused, or has no account to begin with (waiting); overlap where an account is in
+	// two waves; done once all are. Example: 2/3 soaking
+	// +optional
+	Progress string `json:"progress,omitempty"`
 	// wave is the wave under way, counted from 0; the number of waves once all are done.
 	Wave int32 `json:"wave"`
 	// waves is the number of waves, with the last one of all accounts that no other selects.

@@ -138,13 +138,17 @@ func (r *run) isContested(t *Task, j Judged) bool {
 	return !at.IsZero()
 }
 
+// RestoresNoProtection is said of a contested change that is not made again by itself. Any other restores a protection, goes on, and is
+// worth an alarm whatever the severity of its control: somebody may be taking the protection away on purpose.
+const RestoresNoProtection = "it restores no protection"
+
 // unlessContested is a finding that is due, unless its change waits because it was changed back too often.
 func (r *run) unlessContested(t *Task, j Judged) Judged {
 	if !t.Control.Protects || t.Control.Weakens(j.Drift) {
 		if made := r.contests.stop(r.contestOf(t, j), r.clock()); made > 0 {
 			return j.because(v1alpha1.RowContested, fmt.Sprintf(
-				"put right %d times within an hour and changed back each time; it restores no protection, so it is not made again before somebody asks for this account (kubectl plumbline recheck); see by and event who changes it",
-				made))
+				"put right %d times within an hour and changed back each time; %s, so it is not made again before somebody asks for this account (kubectl plumbline recheck); see by and event who changes it",
+				made, RestoresNoProtection))
 		}
 		return j
 	}

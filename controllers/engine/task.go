@@ -176,6 +176,8 @@ func (t *Task) heldBack(j Judged) (reason, message string) {
 		return t.Hold.Reason, t.Hold.Message
 	case t.Mode != v1alpha1.ModeEnforce:
 		return v1alpha1.RowAudit, with(t.inAudit(f.Drift, risk), j.said)
+	case t.Hold.Reason == v1alpha1.RowRolloutWaiting || t.Hold.Reason == v1alpha1.RowRolloutPaused:
+		return t.Hold.Reason, with(t.Hold.Message, t.afterwards(f.Drift, risk)) // nor is it proposed before its turn comes
 	case t.needsApproval(f.Drift, risk):
 		return v1alpha1.RowAwaitingApproval, with(t.proposal(j, risk), j.said)
 	case t.withdrawn(f) != "":
@@ -198,6 +200,14 @@ func (t *Task) needsApproval(d control.Drift, risk control.Risk) bool {
 		return risk >= control.Irreversible
 	}
 	return risk >= control.Disruptive
+}
+
+// afterwards says that a change waits for an approval once nothing else holds it back; nothing where it does not.
+func (t *Task) afterwards(d control.Drift, risk control.Risk) string {
+	if t.needsApproval(d, risk) {
+		return "then waits for an approval"
+	}
+	return ""
 }
 
 // withdrawn is who has undone the change; empty: nobody.

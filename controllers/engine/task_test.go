@@ -126,6 +126,14 @@ func TestJudge(t *testing.T) {
 				Message: "would set encrypted from false to true (weakens security); waits for an approval in every mode",
 			}},
 		},
+		"what waits for its wave is not proposed yet": {
+			said(departs, func(t *Task) {
+				t.Approval, t.Hold = v1alpha1.ApprovalAll, Hold{v1alpha1.RowRolloutWaiting, "wave 1 is under way"}
+			}),
+			Judged{Finding: control.Finding{
+				Drift: departs.Drift, Reason: v1alpha1.RowRolloutWaiting, Message: "wave 1 is under way; then waits for an approval",
+			}},
+		},
 		"an exception is named": {
 			said(departs, func(t *Task) { t.Excused = func(string) string { return "legacy" } }),
 			Judged{Excepted: "legacy", Finding: control.Finding{Drift: departs.Drift, Reason: "Excepted", Message: "excused by the exception legacy"}},

@@ -33,6 +33,12 @@ func (e *Engine) Undo(ctx context.Context, p Pass, t *Task, d control.Drift) err
 	})
 }
 
+// Look observes the task's check once, and changes nothing.
+func (e *Engine) Look(ctx context.Context, p Pass, t *Task) Result {
+	r := &run{Engine: e, Pass: p, began: e.clock(), log: logr.FromContextOrDiscard(ctx)}
+	return r.observe(ctx, t, control.NewMemo(ctx), false)
+}
+
 // Refused says whether a write was not even begun, and why.
 func Refused(err error) (Hold, bool) {
 	var refused *refusedError

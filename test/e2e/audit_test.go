@@ -75,7 +75,7 @@ var _ = Describe("Audit", Ordered, func() {
 		Expect(kubectl(ctx, "get", "awsacct", payProd)).To(MatchRegexp(
 			`NAME +ACCOUNT-NAME +STATE +CHECKS +DRIFTED +EXCEPTED +UNKNOWN +CHECKED +AGE\n111122223333 +pay-prod +Drifted +11/12 +1 +0 +0 +`))
 		Expect(kubectl(ctx, "get", "baselines")).To(MatchRegexp(
-			`NAME +MODE +ACCOUNTS +COMPLIANT +DRIFTED +UNKNOWN +READY +AGE\n.*organization +Audit +7 +3 +4 +0 +True +`))
+			`NAME +MODE +ACCOUNTS +COMPLIANT +DRIFTED +UNKNOWN +ROLLOUT +READY +AGE\n.*organization +Audit +7 +3 +4 +0 +True +`))
 		Expect(kubectl(ctx, "get", "awsacct", "--field-selector=status.state=Drifted", "-o", "name")).To(Equal(
 			"awsaccount.plumbline.dev/" + payProd + "\nawsaccount.plumbline.dev/" + shopProd +
 				"\nawsaccount.plumbline.dev/" + webProd + "\nawsaccount.plumbline.dev/" + dataProd + "\n"))

@@ -27,7 +27,7 @@ var _ = Describe("A drift that somebody brings back each time", Ordered, Continu
 		}).WithContext(ctx).Should(Succeed())
 	}
 
-	It("is put right again after a wait where that restores a protection, with a warning that names it", func(ctx SpecContext) {
+	It("is put right again after a wait where that restores a protection, with a critical warning that names it", func(ctx SpecContext) {
 		s.declare(ctx, "EncryptionBaseline", "organization", `
 			mode: Enforce
 			accounts: {include: ["`+payProd+`"]}
@@ -44,7 +44,8 @@ var _ = Describe("A drift that somebody brings back each time", Ordered, Continu
 		Expect(s.rows(ctx, payProd)).To(ConsistOf(And(HaveField("Reason", v1alpha1.RowContested),
 			HaveField("Message", MatchRegexp(`^put right 3 times within an hour and changed back each time; made again at 20`)))))
 		Eventually(func(g Gomega) {
-			g.Expect(notes(ctx, g, payProd, v1alpha1.RowContested)).To(ConsistOf(ContainSubstring("encryptionByDefault of arn:aws:ec2:" + ireland)))
+			g.Expect(notes(ctx, g, payProd, v1alpha1.RowContested)).To(ConsistOf(
+				HavePrefix("Critical, a protection is taken away again and again: encryptionByDefault of arn:aws:ec2:" + ireland)))
 		}).WithContext(ctx).WithTimeout(eventsWithin).Should(Succeed())
 	})
 
@@ -72,6 +73,9 @@ var _ = Describe("A drift that somebody brings back each time", Ordered, Continu
 		Expect(s.writes(ctx, mark)).To(Equal([]string{call(s3PutPolicy, shopProd, frankfurt)}), "of the other bucket")
 		Expect(s.account(ctx, shopProd).Status.Drift).To(ContainElement(And(HaveField("Resource", s3ARN(bucket)),
 			HaveField("Reason", v1alpha1.RowContested), HaveField("Message", ContainSubstring("not made again before somebody asks for this account")))))
+		Eventually(func(g Gomega) {
+			g.Expect(notes(ctx, g, shopProd, v1alpha1.RowContested)).To(ConsistOf(HavePrefix("Medium: secureTransport of " + s3ARN(bucket))))
+		}).WithContext(ctx).WithTimeout(eventsWithin).Should(Succeed())
 		s.recheck(ctx, shopProd)
 		s.compliant(ctx, "S3Baseline", "organization")
 	})

@@ -175,10 +175,11 @@ var _ = Describe("Remediations of many accounts", Ordered, ContinueOnFailure, fu
 		g.Expect(b.Status.Proposals).To(HaveLen(1))
 		return b.Status.Proposals[0]
 	}
-	approve := func(ctx context.Context, k stack.Kubectl, digest, by, via string) error {
+	// approve approves the batch; more are further fields of the approval.
+	approve := func(ctx context.Context, k stack.Kubectl, digest, by, more string) error {
 		GinkgoHelper()
 		_, err := k.Run(ctx, "patch", "s3baseline", "organization", "--type=merge", "-p", fmt.Sprintf(
-			`{"spec":{"approvals":[{"control":%q,"digest":%q,"by":%q,"reason":"CHG-2"%s}]}}`, s3AccountBlock, digest, by, via))
+			`{"spec":{"approvals":[{"control":%q,"digest":%q,"by":%q,"reason":"CHG-2"%s}]}}`, s3AccountBlock, digest, by, more))
 		return err
 	}
 	var proposal v1alpha1.BaselineProposal
@@ -187,11 +188,12 @@ var _ = Describe("Remediations of many accounts", Ordered, ContinueOnFailure, fu
 		s.declare(ctx, "S3Baseline", "organization", `
 			mode: Enforce
 			accounts: {include: ["`+strings.Join(three, `", "`)+`"]}
+			rollout: {waves: [{name: canary, accounts: {include: ["`+strings.Join(three, `", "`)+`"]}, soak: 0s}]}
 			accountPublicAccessBlock: {state: Enabled}`)
 		Eventually(func(g Gomega) {
 			proposal = batch(ctx, g)
-			g.Expect([]any{proposal.Control, proposal.Open, proposal.Waiting, proposal.Risk, proposal.Accounts}).To(Equal(
-				[]any{s3AccountBlock, int32(3), int32(0), "Disruptive", three}))
+			g.Expect([]any{proposal.Control, proposal.Wave, proposal.Open, proposal.Waiting, proposal.Risk, proposal.Accounts}).To(Equal(
+				[]any{s3AccountBlock, "canary", int32(3), int32(0), "Disruptive", three}))
 		}).WithContext(ctx).Should(Succeed())
 	})
 
@@ -203,6 +205,21 @@ var _ = Describe("Remediations of many accounts", Ordered, ContinueOnFailure, fu
 		s.recheck(ctx, three...)
 		Expect(s.writes(ctx, mark)).To(BeEmpty())
 		Expect(batch(ctx, Default).Digest).To(Equal(proposal.Digest), "an approval that does not count changes nothing")
+	})
+
+	It("are not approved for another wave than theirs, and the refusal names it", func(ctx SpecContext) {
+		mark := s.mark(ctx)
+		k := as(ctx, alice, "plumbline-view", "plumbline-decide-remediations", "plumbline-write-baselines")
+		Expect(approve(ctx, k, proposal.Digest, alice, `,"wave":"early"`)).To(Succeed())
+		message := s.awaitCondition(ctx, "S3Baseline", "organization", v1alpha1.ConditionApprovalsRefused, "True", v1alpha1.ReasonOtherWave)
+		Expect(message).To(ContainSubstring(`what is proposed now is of wave "canary"; look at status.proposals again`))
+		s.recheck(ctx, three...)
+		Expect(s.writes(ctx, mark)).To(BeEmpty())
+
+		By("and nobody turns it into one for that wave without being an approver")
+		_, err := as(ctx, "ed@example.org", "plumbline-view", "plumbline-write-baselines").Run(ctx, "patch", "s3baseline", "organization",
+			"--type=json", "-p", `[{"op":"replace","path":"/spec/approvals/0/wave","value":"canary"}]`)
+		Expect(err).To(MatchError(ContainSubstring("one must be allowed to update remediations.plumbline.dev")))
 	})
 
 	It("are approved from Git by an account that the policy lists, and say that it only claims who did", func(ctx SpecContext) {
@@ -218,7 +235,7 @@ var _ = Describe("Remediations of many accounts", Ordered, ContinueOnFailure, fu
 			kubectl(ctx, "create", "clusterrolebinding", "argo-"+role, "--clusterrole="+role, "--serviceaccount=argocd:argocd-application-controller")
 		}
 		mark := s.mark(ctx)
-		Eventually(func() error { return approve(ctx, git, proposal.Digest, "carol", `,"via":"GitOps"`) }).WithContext(ctx).Should(Succeed())
+		Eventually(func() error { return approve(ctx, git, proposal.Digest, "carol", `,"wave":"canary","via":"GitOps"`) }).WithContext(ctx).Should(Succeed())
 		s.compliant(ctx, "S3Baseline", "organization")
 		for _, id := range three {
 			r := s.awaitPhase(ctx, id, s3AccountBlock, v1alpha1.RemediationApplied)

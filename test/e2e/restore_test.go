@@ -1,12 +1,16 @@
 package e2e
 
 import (
+	"strings"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
+	"github.com/plumbline-dev/plumbline/test/stack"
 )
 
 var _ = Describe("Deleting a baseline", Ordered, ContinueOnFailure, func() {
@@ -58,6 +62,87 @@ var _ = Describe("Deleting a baseline", Ordered, ContinueOnFailure, func() {
 				found = append(found, string(r.Status.Phase)+" "+reason)
 			}
 			Expect(found).To(ContainElement(want), id)
+		}
+	})
+
+	const disableFlag = "ec2:DisableEbsEncryptionByDefault"
+	two := []string{payProd, shopProd}
+	// changed has a baseline that says Restore turn encryption on in two accounts.
+	changed := func(ctx SpecContext) {
+		GinkgoHelper()
+		for _, id := range two {
+			setFlag(ctx, false, id, ireland)
+		}
+		s.declare(ctx, "EncryptionBaseline", "organization", strings.ReplaceAll(spec("Restore"), `, "`+webProd+`"`, ""))
+		s.compliant(ctx, "EncryptionBaseline", "organization")
+	}
+	gone := func(ctx SpecContext) {
+		GinkgoHelper()
+		Eventually(func() bool {
+			return apierrors.IsNotFound(shared.client.Get(ctx, client.ObjectKey{Name: "organization"}, &v1alpha1.EncryptionBaseline{}))
+		}).WithContext(ctx).Should(BeTrue())
+	}
+	newest := func(ctx SpecContext, g Gomega, id string) v1alpha1.Remediation {
+		GinkgoHelper()
+		all := remediations(ctx, g, id, ebsDefault)
+		g.Expect(all).NotTo(BeEmpty())
+		return all[len(all)-1]
+	}
+
+	It("with Restore is finished by the next manager where one is killed in the middle of it", func(ctx SpecContext) {
+		for action, found := range map[stack.Action]string{
+			stack.ActionHoldBefore: "", stack.ActionHoldAfter: "found as it was before, after an interrupted undo",
+		} {
+			changed(ctx)
+			at := s.hold(ctx, action, in(payProd, ireland, "ec2", "DisableEbsEncryptionByDefault"), 0)
+			mark := s.mark(ctx)
+			kubectl(ctx, "delete", "encryptionbaseline", "organization", "--wait=false")
+			at.await(ctx)
+			s.kill()
+			at.drop(ctx)
+			Expect(get(ctx, Default, "EncryptionBaseline", "organization").GetFinalizers()).To(Equal([]string{v1alpha1.FinalizerRestore}))
+			Expect(newest(ctx, Default, payProd).Status.Changes).To(ConsistOf(HaveField("Outcome", v1alpha1.ChangeUndoing)), string(action))
+			s.start(ctx)
+			gone(ctx)
+			Expect(s.done(ctx, mark)).To(ConsistOf(inEach(disableFlag, two, []string{ireland})), string(action))
+			for _, id := range two {
+				r := newest(ctx, Default, id)
+				Expect([]any{r.Status.Phase, r.Status.Undone.By, r.Status.Undone.Reason}).To(Equal(
+					[]any{v1alpha1.RemediationUndone, "plumbline", "deletionPolicy: Restore of EncryptionBaseline/organization"}), string(action))
+			}
+			Expect(newest(ctx, Default, payProd).Status.Changes).To(ConsistOf(And(
+				HaveField("Outcome", v1alpha1.ChangeUndone), HaveField("Message", found))), string(action))
+		}
+	})
+
+	It("with Restore stops where somebody says Retain meanwhile, and leaves what was not taken back", func(ctx SpecContext) {
+		writes := func(now string) {
+			GinkgoHelper()
+			kubectl(ctx, "patch", "awsorg", organizationName, "--type=merge", "-p", `{"spec":{"writes":"`+now+`"}}`)
+		}
+		changed(ctx)
+		writes("Stopped")
+		s.awaitNoticed(ctx, "AWSOrganization", organizationName)
+		mark := s.mark(ctx)
+		kubectl(ctx, "delete", "encryptionbaseline", "organization", "--wait=false")
+		for _, id := range two {
+			Eventually(func(g Gomega) {
+				g.Expect(newest(ctx, g, id).Status.Changes).To(ConsistOf(And(HaveField("Outcome", v1alpha1.ChangeUndoing),
+					HaveField("Message", ContainSubstring(v1alpha1.RowWritesStopped)))))
+			}).WithContext(ctx).Should(Succeed())
+		}
+		_, err := as(ctx, "ed@example.org", "plumbline-view", "plumbline-write-baselines").Run(ctx,
+			"patch", "encryptionbaseline", "organization", "--type=merge", "-p", `{"spec":{"deletionPolicy":"Retain"}}`)
+		Expect(err).NotTo(HaveOccurred())
+		gone(ctx)
+		writes("Allowed")
+		s.recheck(ctx, two...)
+		Expect(s.writes(ctx, mark)).To(BeEmpty())
+		for _, id := range two {
+			r := newest(ctx, Default, id)
+			Expect([]any{r.Status.Phase, r.Status.Message, r.Status.Conditions}).To(Equal(
+				[]any{v1alpha1.RemediationApplied, "undoing it was called off, for deletionPolicy is Retain now", []metav1.Condition(nil)}))
+			Expect(flag(ctx, id, ireland)).To(BeTrue())
 		}
 	})
 

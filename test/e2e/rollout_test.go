@@ -37,6 +37,12 @@ var _ = Describe("A rollout of six accounts in three waves", Ordered, ContinueOn
 		GinkgoHelper()
 		Eventually(func(g Gomega) { g.Expect(rollout(ctx, g).Summary).To(HavePrefix(summary)) }).WithContext(ctx).Should(Succeed())
 	}
+	// shows expects the column of `kubectl get`, once the status says the same.
+	shows := func(ctx context.Context, column string) {
+		GinkgoHelper()
+		Eventually(func() string { return kubectl(ctx, "get", "encryptionbaseline", "organization") }).WithContext(ctx).Should(
+			MatchRegexp(`UNKNOWN +ROLLOUT +READY +AGE\norganization +Enforce +6 +\d +\d +\d +` + column + ` +True `))
+	}
 	enabled := func(ctx context.Context) []string {
 		GinkgoHelper()
 		var on []string
@@ -51,6 +57,7 @@ var _ = Describe("A rollout of six accounts in three waves", Ordered, ContinueOn
 	It("is one account and an hour where no waves are named", func(ctx SpecContext) {
 		s.declare(ctx, "EncryptionBaseline", "organization", spec(""))
 		awaitRollout(ctx, "wave 1/2 (first account): 1 of 1 accounts done, soaks until ")
+		shows(ctx, "1/2 soaking")
 		s.recheck(ctx)
 		Expect(enabled(ctx)).To(Equal([]string{first}))
 		Expect(s.account(ctx, second).Status.Drift).To(ConsistOf(And(HaveField("Reason", v1alpha1.RowRolloutWaiting),
@@ -73,6 +80,7 @@ var _ = Describe("A rollout of six accounts in three waves", Ordered, ContinueOn
 			{name: early, accounts: {matchLabels: {tier: prod}}}]}`))
 		message := s.awaitCondition(ctx, "EncryptionBaseline", "organization", v1alpha1.ConditionRolloutPaused, "True", v1alpha1.ReasonOverlappingWaves)
 		Expect(message).To(ContainSubstring("account " + first + " is in two waves, canary and early"))
+		shows(ctx, "overlap")
 		s.recheck(ctx)
 		Expect(s.writes(ctx, mark)).To(BeEmpty())
 		s.withdraw(ctx, "encryptionbaseline", "organization")
@@ -85,6 +93,7 @@ var _ = Describe("A rollout of six accounts in three waves", Ordered, ContinueOn
 		s.declare(ctx, "EncryptionBaseline", "organization", spec(waves))
 		message := s.awaitCondition(ctx, "EncryptionBaseline", "organization", v1alpha1.ConditionRolloutPaused, "True", v1alpha1.ReasonTooMuchTrouble)
 		Expect(message).To(And(HavePrefix("wave 2/3 (early)"), ContainSubstring("paused: changes of 1 checks failed"), ContainSubstring(v1alpha1.AnnotationResumeRollout)))
+		shows(ctx, "2/3 paused")
 		s.recheck(ctx)
 		Expect(enabled(ctx)).NotTo(ContainElements(dataProd, security, logArchive))
 		Expect(s.done(ctx, mark)).To(ContainElement(call(enableFlag, first, ireland)))
@@ -98,6 +107,7 @@ var _ = Describe("A rollout of six accounts in three waves", Ordered, ContinueOn
 		Eventually(func(g Gomega) { g.Expect(rollout(ctx, g).Paused).To(BeEmpty()) }).WithContext(ctx).Should(Succeed())
 		s.ask(ctx, second)
 		awaitRollout(ctx, "done")
+		shows(ctx, "done")
 		Expect(enabled(ctx)).To(Equal(members))
 		var order []string
 		for _, w := range s.done(ctx, mark) {

@@ -323,7 +323,7 @@ var changeCases = []written{
 		"plumbline is the name under which changes are made that need no approval; write the name of whoever decides", `{approval: ` + decision + `}`},
 	{"an approval in the name of the manager", "S3Baseline", `{` + tls + `, approvals: [{control: s3-secure-transport, digest: "5f0c7be2d1a94c3f8e6b7a1d2c3e4f50", by: plumbline}]}`,
 		"plumbline is the name under which changes are made that need no approval; write the name of whoever approves",
-		`{` + tls + `, approvals: [{control: s3-secure-transport, digest: "5f0c7be2d1a94c3f8e6b7a1d2c3e4f50", by: alice}]}`},
+		`{` + tls + `, approvals: [{control: s3-secure-transport, wave: all others, digest: "5f0c7be2d1a94c3f8e6b7a1d2c3e4f50", by: alice}]}`},
 	{"approved and rejected", "Remediation", `{approval: ` + decision + `, rejected: ` + decision + `}`,
 		"approval and rejected contradict each other; keep one of them", `{approval: ` + decision + `}`},
 }
