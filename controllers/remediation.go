@@ -33,15 +33,32 @@ const (
 	unfinishedFor = 10 * time.Minute
 )
 
-// SetupWithManager registers the reconciler and the index by which an account's pass finds its Remediations.
+// SetupWithManager registers the reconciler and the indexes.
 func (r *RemediationReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.Remediation{}, accountIndex, func(o client.Object) []string {
-		return []string{o.GetLabels()[v1alpha1.LabelAccount]}
-	})
-	if err != nil {
-		return fmt.Errorf("indexing remediations: %w", err)
+	if err := IndexRemediations(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("remediation").For(&v1alpha1.Remediation{}).Complete(r)
+}
+
+// IndexRemediations makes the indexes by which an account's pass finds its Remediations, and all that are proposed.
+func IndexRemediations(ctx context.Context, in client.FieldIndexer) error {
+	for field, of := range map[string]func(*v1alpha1.Remediation) string{
+		accountIndex: func(r *v1alpha1.Remediation) string { return r.Labels[v1alpha1.LabelAccount] },
+		phaseIndex:   func(r *v1alpha1.Remediation) string { return string(r.Status.Phase) },
+	} {
+		err := in.IndexField(ctx, &v1alpha1.Remediation{}, field, func(o client.Object) []string {
+			r, ok := o.(*v1alpha1.Remediation)
+			if !ok {
+				return nil
+			}
+			return []string{of(r)}
+		})
+		if err != nil {
+			return fmt.Errorf("indexing remediations by %s: %w", field, err)
+		}
+	}
+	return nil
 }
 
 // Reconcile looks at one Remediation, and again when it expires or is old enough to go.
