@@ -54,32 +54,8 @@ func (*ledger) all(p engine.Plan, r engine.Ruling) []engine.Ruling {
 	return slices.Repeat([]engine.Ruling{r}, len(p.Changes))
 }
 
-func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
-	refusals := l.refusals(p)
-	rest := p
-	rest.Changes = nil
-	for i, c := range p.Changes {
-		if refusals[i].Message == "" {
-			rest.Changes = append(rest.Changes, c)
-		}
-	}
-	if len(rest.Changes) == 0 {
-		return refusals, nil
-	}
-	rulings, err := l.proposeRest(ctx, rest)
-	if err != nil {
-		return nil, err
-	}
-	for i := range refusals {
-		if refusals[i].Message == "" {
-			refusals[i], rulings = rulings[0], rulings[1:]
-		}
-	}
-	return refusals, nil
-}
-
-// refusals say of which changes of a plan somebody has rejected as they are, in their order; the others are zero.
-func (l *ledger) refusals(p engine.Plan) []engine.Ruling {
+// Refused says of which changes of a plan somebody has rejected as they are.
+func (l *ledger) Refused(p engine.Plan) []engine.Ruling {
 	all := make([]engine.Ruling, len(p.Changes))
 	d, there := keyed(l.baselines, p.Baseline)
 	if !there {
@@ -93,7 +69,7 @@ func (l *ledger) refusals(p engine.Plan) []engine.Ruling {
 		}
 		for i, c := range changes {
 			if slices.ContainsFunc(s.Changes, func(in v1alpha1.RemediationChange) bool { return isOf(in, c) }) {
-				all[i] = engine.Ruling{Rejected: true, Record: r.Name, Message: fmt.Sprintf(
+				all[i] = engine.Ruling{Record: r.Name, Message: fmt.Sprintf(
 					"rejected by %s: %s; delete that Remediation to have it proposed again", s.Decided.By, s.Decided.Reason)}
 			}
 		}
@@ -101,8 +77,7 @@ func (l *ledger) refusals(p engine.Plan) []engine.Ruling {
 	return all
 }
 
-// proposeRest proposes what nobody has rejected.
-func (l *ledger) proposeRest(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
+func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
 	if begun := l.find(p, isBegun); begun != nil {
 		return l.goOn(begun, p), nil
 	}

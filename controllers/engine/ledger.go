@@ -12,6 +12,9 @@ import (
 
 // Ledger keeps on record what is to be changed, before it is, and knows what people have decided about it.
 type Ledger interface {
+	// Refused is told what of a control waits for an approval, and says for each change, in their order, whether somebody has refused
+	// it as it is: why stands in the Message, which is empty where nobody has. Of the others is proposed.
+	Refused(p Plan) []Ruling
 	// Propose is told what of a control waits for an approval, and says for each change, in their order, what becomes of it.
 	Propose(ctx context.Context, p Plan) []Ruling
 	// Begin puts on record what is about to be written. An error keeps all of it from being written.
@@ -42,8 +45,6 @@ type Planned struct {
 type Ruling struct {
 	// Approved is true when it may be made now.
 	Approved bool
-	// Rejected is true when somebody has refused it.
-	Rejected bool
 	// Record names what has it on record, where anything does.
 	Record string
 	// Message says otherwise what more it waits for, and Again when it is worth looking again, if that is known.
@@ -80,12 +81,25 @@ func planOf(g group, changes []change) Plan {
 	return p
 }
 
+// refuse notes what of that which waits for an approval somebody has refused: it waits no longer.
+func (r *run) refuse() {
+	order, by := plans(r.awaiting())
+	for _, g := range order {
+		for i, ruling := range r.Ledger.Refused(planOf(g, by[g])) {
+			if j := by[g][i].finding; ruling.Message != "" {
+				j.Reason, j.Record, j.Message = v1alpha1.RowRejected, ruling.Record, with(j.Message, ruling.Message)
+			}
+		}
+	}
+}
+
 // propose has what waits for an approval put on record, and makes due what was approved. What could not be made even then
 // is not proposed.
 func (r *run) propose(ctx context.Context) {
 	if r.Ledger == nil {
 		return
 	}
+	r.refuse() // what waits only since its owner is known
 	order, by := plans(r.awaiting())
 	for _, g := range order {
 		p := planOf(g, by[g])
@@ -101,9 +115,6 @@ func (r *run) propose(ctx context.Context) {
 				*j = by[g][i].result.dueNow(*j)
 			} else {
 				j.Message = with(j.Message, ruling.Message)
-			}
-			if ruling.Rejected {
-				j.Reason = v1alpha1.RowRejected
 			}
 		}
 	}
