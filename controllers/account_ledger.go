@@ -17,7 +17,8 @@ import (
 )
 
 // workFor lets those changes of a Remediation through after which its account has something to do: it was approved, is to be taken
-// back, or is gone, so that the change may be proposed or made again.
+// back, or is gone, so that the change may be proposed or made again; or it was rejected, so that what there was no room for in it may be
+// proposed.
 var workFor = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false }, // an account that is new to the manager looks for itself
 	UpdateFunc: func(e event.UpdateEvent) bool {
@@ -26,9 +27,10 @@ var workFor = predicate.Funcs{
 		if !isOld || !isNew {
 			return false
 		}
-		approved := is.Status.Phase == v1alpha1.RemediationApproved && was.Status.Phase != is.Status.Phase
-		expired := is.Status.Phase == v1alpha1.RemediationExpired && was.Status.Phase != is.Status.Phase
-		return approved || expired || isUndoing(is) && !isUndoing(was)
+		decided := slices.Contains([]v1alpha1.RemediationPhase{
+			v1alpha1.RemediationApproved, v1alpha1.RemediationRejected, v1alpha1.RemediationExpired,
+		}, is.Status.Phase)
+		return decided && was.Status.Phase != is.Status.Phase || isUndoing(is) && !isUndoing(was)
 	},
 	DeleteFunc:  func(event.DeleteEvent) bool { return true },
 	GenericFunc: func(event.GenericEvent) bool { return false },
@@ -138,8 +140,8 @@ func (r *AccountReconciler) suspended(ctx context.Context, key string) bool {
 	return spec.Suspend
 }
 
-// decidedSince says whether something was decided about the check's control that makes a fresh look due: a change was approved or
-// begun, or is to be taken back, after the check was looked at.
+// decidedSince says whether something was decided about the check's control that makes a fresh look due: a change was approved,
+// rejected or begun, or is to be taken back, after the check was looked at.
 func (w world) decidedSince(c *check) bool {
 	looked := c.looked.Truncate(time.Second) // as the times of a status are
 	return slices.ContainsFunc(w.records, func(r *v1alpha1.Remediation) bool {
@@ -148,7 +150,7 @@ func (w world) decidedSince(c *check) bool {
 			return false
 		}
 		switch {
-		case s.Phase == v1alpha1.RemediationApproved && s.Decided != nil:
+		case (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationRejected) && s.Decided != nil:
 			return !looked.After(s.Decided.At.Time)
 		case s.Phase == v1alpha1.RemediationApplying && s.StartedAt != nil:
 			return !looked.After(s.StartedAt.Time)

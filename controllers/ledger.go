@@ -86,12 +86,16 @@ func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, e
 	if err != nil {
 		return nil, err
 	}
-	status := l.statusOf(p.Baseline, p.Control, changes)
+	held := fitting(changes)
+	status := l.statusOf(p.Baseline, p.Control, held)
+	if left := len(changes) - len(held); left > 0 {
+		status.Message += fmt.Sprintf("; there is no room in it for %d more, which are proposed once it is decided and done", left)
+	}
 	switch {
 	case open == nil:
 	case open.Status.PlanDigest == status.PlanDigest:
 		l.held[open.Name] = true
-		return l.rule(open, p), nil
+		return l.rule(open, p), l.say(ctx, open, status.Message)
 	default:
 		if err := l.supersede(ctx, open, "what is there, or what is wanted, has changed since it was proposed"); err != nil {
 			return nil, err
@@ -149,8 +153,8 @@ func (l *ledger) fits(r *v1alpha1.Remediation) bool {
 	return there && d.object.GetUID() == r.Status.BaselineUID && d.revision == r.Status.Revision && l.role == r.Status.Role
 }
 
-// proposable are the changes of a proposal: those of the pass, and those of the open one whose resources the pass did not see.
-// They stand in one order, whatever the order in which they were found, and are cut to what one proposal holds.
+// proposable are the changes to propose: those of the pass, and those of the open one whose resources the pass did not see. They stand
+// in one order, whatever the order in which they were found; one proposal holds the first of them.
 func (l *ledger) proposable(ctx context.Context, open *v1alpha1.Remediation, p engine.Plan) ([]v1alpha1.RemediationChange, error) {
 	changes := changesOf(p)
 	for i := range changes {
@@ -171,7 +175,7 @@ func (l *ledger) proposable(ctx context.Context, open *v1alpha1.Remediation, p e
 		return cmp.Or(strings.Compare(a.Region, b.Region), strings.Compare(a.Resource, b.Resource),
 			strings.Compare(a.AfterDigest, b.AfterDigest), strings.Compare(a.BeforeDigest, b.BeforeDigest))
 	})
-	return fitting(changes), nil
+	return changes, nil
 }
 
 // fitting are as many of the first changes as one Remediation holds: at least one.
@@ -313,6 +317,20 @@ func (*ledger) rulings(r *v1alpha1.Remediation, p engine.Plan, covered, rest eng
 		all = append(all, ruling)
 	}
 	return all
+}
+
+// say brings what a proposal says of itself up to date.
+func (l *ledger) say(ctx context.Context, open *v1alpha1.Remediation, message string) error {
+	if open.Status.Phase != v1alpha1.RemediationProposed || open.Status.Message == message {
+		return nil
+	}
+	return l.update(ctx, open.Name, func(r *v1alpha1.Remediation) bool {
+		if r.Status.Phase != v1alpha1.RemediationProposed || r.Status.Digest != open.Status.Digest {
+			return false
+		}
+		r.Status.Message = message
+		return true
+	})
 }
 
 // supersede ends a proposal that is no longer true.
