@@ -62,6 +62,7 @@ type AccountReconciler struct {
 	memories     memories
 	declarations declarations
 	begun        sync.Once
+	handed       handedStates
 	marks        *marks
 	urgency      *urgency
 }
@@ -194,6 +195,7 @@ func (r *AccountReconciler) rest(ctx context.Context, w world, status func(a *v1
 
 func (r *AccountReconciler) forget(account string) {
 	r.memories.forget(account)
+	r.handed.forget(account)
 	r.marks.forget(account)
 	r.Engine.Release(account)
 	r.Cloud.Forget(account)
@@ -246,6 +248,9 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	w.found = w.unannounced(*p, results)
 	remember(w, p, results)
 	w.undoAgain = r.close(ctx, book, p, pass, results)
+	if w.handsOver {
+		r.handed.keep(w.account.Name, book.records, w.unlooked(results))
+	}
 	w.handled, w.refresh, w.awaits = p.handled(w), refreshEvery(p.rows), awaits(results)
 	return r.finish(ctx, w, w.next(*p), func(w world) v1alpha1.AWSAccountStatus { return w.status(*p, results) })
 }
@@ -282,7 +287,7 @@ func stopped(ctx context.Context) bool { return ctx.Err() != nil }
 // gather reads what a plan is made from, out of the cache.
 func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAccount) (world, *v1alpha1.AWSOrganization, error) {
 	w := world{
-		account: account, memory: r.memories.of(account.Name), allowWrites: r.AllowWrites, handsOver: r.handsOver(), defaultSoak: r.DefaultSoak,
+		account: account, memory: r.memories.of(account.Name), allowWrites: r.AllowWrites, handsOver: r.Remediations.observes(), defaultSoak: r.DefaultSoak,
 		now: r.Clock(),
 	}
 	w.open, w.recent = r.marks.of(account.Name, w.now)
@@ -300,7 +305,10 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	if w.records, err = r.Remediations.of(ctx, account.Name); err != nil {
 		return w, nil, err
 	}
-	if !r.enforces() {
+	if w.handsOver {
+		w.stirred = r.handed.stirred(account.Name, w.records)
+	}
+	if !r.Remediations.enforces() {
 		w.memory.faceStatus(account, w.now)
 	}
 	for _, token := range w.newTokens() {

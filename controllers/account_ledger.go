@@ -17,7 +17,8 @@ import (
 )
 
 // workFor lets those changes of a Remediation through after which its account has something to do: it was approved, is to be taken
-// back, or no longer, or is gone, so that the change may be proposed or made again.
+// back, or no longer, or is gone, so that the change may be proposed or made again; or it was rejected, so that what there was no room
+// for in it may be proposed.
 var workFor = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false }, // an account that is new to the manager looks for itself
 	UpdateFunc: func(e event.UpdateEvent) bool {
@@ -26,24 +27,13 @@ var workFor = predicate.Funcs{
 		if !isOld || !isNew {
 			return false
 		}
-		approved := is.Status.Phase == v1alpha1.RemediationApproved && was.Status.Phase != is.Status.Phase
-		expired := is.Status.Phase == v1alpha1.RemediationExpired && was.Status.Phase != is.Status.Phase
-		return approved || expired || isUndoing(is) && !isUndoing(was) || isCalledOff(is) && !isCalledOff(was) || enforcerDid(was, is)
+		decided := slices.Contains([]v1alpha1.RemediationPhase{
+			v1alpha1.RemediationApproved, v1alpha1.RemediationRejected, v1alpha1.RemediationExpired,
+		}, is.Status.Phase)
+		return decided && was.Status.Phase != is.Status.Phase || isUndoing(is) && !isUndoing(was) || isCalledOff(is) && !isCalledOff(was) || enforcerDid(was, is)
 	},
 	DeleteFunc:  func(event.DeleteEvent) bool { return true },
 	GenericFunc: func(event.GenericEvent) bool { return false },
-}
-
-// enforcerDid says whether the enforcer has ended a Remediation, or said anew what keeps it from it.
-func enforcerDid(was, is *v1alpha1.Remediation) bool {
-	before, now := findCondition(was.Status.Conditions, v1alpha1.ConditionHandedOver), findCondition(is.Status.Conditions, v1alpha1.ConditionHandedOver)
-	switch {
-	case before == nil:
-		return false
-	case now == nil:
-		return !is.Status.Phase.Open()
-	}
-	return before.Reason != now.Reason
 }
 
 // rolloutMoved lets those changes of a baseline through after which its rollout lets other accounts be changed.
@@ -73,7 +63,7 @@ func (r *AccountReconciler) open(w world, pass *engine.Pass) *ledger {
 	}
 	l := newLedger(r.Remediations, w, pass.Facts.EnforceRole)
 	pass.Ledger = l
-	if r.Remediations.HandsOver {
+	if r.Remediations.observes() {
 		pass.Ledger, pass.HandsOver = handing{l}, true
 	}
 	return l
@@ -95,15 +85,15 @@ func (r *AccountReconciler) close(ctx context.Context, l *ledger, p *plan, pass 
 	if err := l.settle(ctx, s); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "noting what came of remediations")
 	}
-	if !l.HandsOver {
-		again = r.takeBack(ctx, l, pass, s)
+	if !l.observes() {
+		again = r.takeBack(ctx, l, pass)
 	}
 	l.lookAgain(p)
 	return again
 }
 
 // takeBack takes back what people want undone, and returns when that goes on; zero: nothing is left.
-func (r *AccountReconciler) takeBack(ctx context.Context, l *ledger, pass engine.Pass, s sighting) (again time.Time) {
+func (r *AccountReconciler) takeBack(ctx context.Context, l *ledger, pass engine.Pass) (again time.Time) {
 	pass.Halted = r.stoppedForAll(ctx) // whoever suspends a baseline may want to take back what it did
 	again, err := l.undo(ctx, r.Engine, pass)
 	if err != nil {
@@ -166,20 +156,23 @@ func (r *AccountReconciler) suspended(ctx context.Context, key string) bool {
 	return spec.Suspend
 }
 
-// decidedSince says whether something was decided about the check's control that makes a fresh look due: a change was approved or
-// begun, or is to be taken back, after the check was looked at.
+// decidedSince says whether something was decided about the check's control that makes a fresh look due: a change was approved,
+// rejected or begun, or is to be taken back, after the check was looked at.
 func (w world) decidedSince(c *check) bool {
+	if w.stirred[handedOf{c.id.Baseline, c.id.Control}] {
+		return true
+	}
 	looked := c.looked.Truncate(time.Second) // as the times of a status are
 	return slices.ContainsFunc(w.records, func(r *v1alpha1.Remediation) bool {
 		s := &r.Status
 		if s.Control != c.id.Control || s.Baseline != c.id.Baseline {
 			return false
 		}
-		if w.handsOver && (isAutomatic(r) || enforcedSince(r, looked)) {
-			return enforcedSince(r, looked)
+		if w.handsOver && isAutomatic(r) && !isUndoing(r) {
+			return false // what has come of it stirs
 		}
 		switch {
-		case s.Phase == v1alpha1.RemediationApproved && s.Decided != nil:
+		case (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationRejected) && s.Decided != nil:
 			return !looked.After(s.Decided.At.Time)
 		case s.Phase == v1alpha1.RemediationApplying && s.StartedAt != nil:
 			return !looked.After(s.StartedAt.Time)

@@ -35,6 +35,8 @@ type EnforcerReconciler struct {
 	Accounts *AccountReconciler
 
 	mu sync.Mutex
+	// tried has, by account and name, the Remediations that a pass has looked at everything of, as they were decided about then.
+	tried map[string]map[string]string
 	// asked is when AWS Organizations was last asked for the accounts' e-mail addresses.
 	asked time.Time
 }
@@ -120,7 +122,7 @@ func (r *EnforcerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 	}
 	work := slices.DeleteFunc(slices.Clone(w.records), func(rem *v1alpha1.Remediation) bool { return !isWork(rem) })
 	if len(work) == 0 || absent(account) {
-		a.memories.forget(account.Name)
+		r.rest(account.Name)
 		return ctrl.Result{}, nil
 	}
 	// The account's status says what the observer has seen. Here, nothing has been seen.
@@ -131,6 +133,15 @@ func (r *EnforcerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: max(next.Sub(w.now), soonest)}, nil
+}
+
+// rest forgets an account in which nothing is to be made. Who contests what in it is kept.
+func (r *EnforcerReconciler) rest(account string) {
+	r.Accounts.memories.forget(account)
+	r.Accounts.Engine.Rest(account)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.tried, account)
 }
 
 func ignoreNoOrganization(err error) error {
@@ -167,13 +178,14 @@ func (r *EnforcerReconciler) pass(ctx context.Context, w world, org *v1alpha1.AW
 		seen.planned[id] = true
 	}
 	p.narrow(work)
+	r.untried(w.account.Name, work).makeDue(&p)
 	r.learnEmails(ctx, w, org, p)
 	tasks, _ := p.due(w)
 	pass := engine.Pass{
 		Account: w.account.Name, Partition: org.Spec.PartitionOrDefault(), Facts: a.facts(w, org),
 		Reader: engine.Enter(a.Cloud, session), Planned: p.all(), Tasks: tasks, Halted: a.halted(ctx),
 	}
-	if l.batches, err = a.Remediations.batches(ctx, work); err != nil {
+	if l.inBatch, err = a.Remediations.inBatches(ctx, work); err != nil {
 		return time.Time{}, err
 	}
 	l.role, pass.Ledger = pass.Facts.EnforceRole, enforcing{l}
@@ -182,6 +194,7 @@ func (r *EnforcerReconciler) pass(ctx context.Context, w world, org *v1alpha1.AW
 	seen.fresh = freshOf(results)
 	again, err := r.close(ctx, l, pass, seen)
 	l.lookAgain(&p)
+	r.try(w.account.Name, work, seen)
 	next := p.next(w.now)
 	if !again.IsZero() && (next.IsZero() || again.Before(next)) {
 		next = again
@@ -189,14 +202,72 @@ func (r *EnforcerReconciler) pass(ctx context.Context, w world, org *v1alpha1.AW
 	return next, err
 }
 
-// narrow leaves the checks of what was handed over.
-func (p *plan) narrow(work []*v1alpha1.Remediation) {
-	of := map[checkID]bool{}
+// checkSet are checks.
+type checkSet map[checkID]bool
+
+// checksOf are the checks of what was handed over.
+func checksOf(work ...*v1alpha1.Remediation) checkSet {
+	of := checkSet{}
 	for _, rem := range work {
 		for _, c := range rem.Status.Changes {
 			of[checkID{Baseline: rem.Status.Baseline, Control: rem.Status.Control, Region: c.Region}] = true
 		}
 	}
+	return of
+}
+
+// makeDue makes the checks due at once.
+func (s checkSet) makeDue(p *plan) {
+	p.each(func(_ *row, c *check) {
+		if s[c.id] {
+			c.due = time.Time{}
+		}
+	})
+}
+
+// decidedAs is a Remediation as it was decided about: another decision, or another try, is another one.
+func decidedAs(rem *v1alpha1.Remediation) string {
+	return fmt.Sprint(rem.Status.Phase, " ", rem.Status.Digest, " ", rem.Generation, " ", isUndoing(rem))
+}
+
+// untried are the checks of what no pass has looked at as it is now, whatever the clocks of two processes say.
+func (r *EnforcerReconciler) untried(account string, work []*v1alpha1.Remediation) checkSet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return checksOf(slices.DeleteFunc(slices.Clone(work), func(rem *v1alpha1.Remediation) bool {
+		return r.tried[account][rem.Name] == decidedAs(rem)
+	})...)
+}
+
+// try notes of what a pass has looked at everything.
+func (r *EnforcerReconciler) try(account string, work []*v1alpha1.Remediation, s sighting) {
+	tried := map[string]string{}
+	for _, rem := range work {
+		seen := true
+		for id := range checksOf(rem) {
+			seen = seen && (s.fresh[id] != nil || !s.planned[id])
+		}
+		if seen {
+			tried[rem.Name] = decidedAs(rem)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, as := range r.tried[account] {
+		still := slices.ContainsFunc(work, func(rem *v1alpha1.Remediation) bool { return rem.Name == name })
+		if _, known := tried[name]; !known && still {
+			tried[name] = as
+		}
+	}
+	if r.tried == nil {
+		r.tried = map[string]map[string]string{}
+	}
+	r.tried[account] = tried
+}
+
+// narrow leaves the checks of what was handed over.
+func (p *plan) narrow(work []*v1alpha1.Remediation) {
+	of := checksOf(work...)
 	p.turns = time.Time{}
 	for i := range p.rows {
 		p.rows[i].checks = slices.DeleteFunc(p.rows[i].checks, func(c check) bool { return !of[c.id] })
@@ -209,22 +280,17 @@ func (r *EnforcerReconciler) close(ctx context.Context, l *ledger, pass engine.P
 	// What was done is noted even when the manager has been told to stop meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
-	err = errors.Join(l.settle(ctx, s), l.noteHeld(ctx, s))
+	err = errors.Join(l.settle(ctx, s), l.noteHeld(ctx, s), l.giveUpLost(ctx))
 	if !slices.ContainsFunc(l.records, isUndoing) {
 		return time.Time{}, err
 	}
-	all, listErr := ListBaselines(ctx, a.Client, a.Kinds, client.UnsafeDisableDeepCopy)
-	if listErr != nil {
-		return time.Time{}, errors.Join(err, listErr)
-	}
-	undoing := *l
-	undoing.records = slices.DeleteFunc(slices.Clone(l.records), func(rem *v1alpha1.Remediation) bool { return !isUndoing(rem) || !wantsUndone(rem, all) })
-	return a.takeBack(ctx, &undoing, pass, s), err
+	return a.takeBack(ctx, l, pass), err
 }
 
 // unreachable notes that the account could not be entered, and tries again after a while that doubles up to 15 minutes.
 func (r *EnforcerReconciler) unreachable(ctx context.Context, l *ledger, err error) (time.Time, error) {
 	r.Accounts.Cloud.Forget(l.account.Name)
+	r.Accounts.Engine.Rest(l.account.Name)
 	wait := min(time.Minute<<min(l.memory.unreachable, 10), 15*time.Minute)
 	l.memory.unreachable++
 	_, message := whyUnreachable(err)
@@ -238,15 +304,32 @@ func (r *EnforcerReconciler) unreachable(ctx context.Context, l *ledger, err err
 			problems = append(problems, l.sayHeld(ctx, rem, v1alpha1.RowRoleMissing, message))
 		}
 	}
-	return l.now.Add(wait), errors.Join(problems...)
+	return l.now.Add(wait), errors.Join(append(problems, l.giveUpLost(ctx))...)
+}
+
+// giveUpLost ends what was begun so long ago that nobody will tell what came of it.
+func (l *ledger) giveUpLost(ctx context.Context) error {
+	var problems []error
+	for _, rem := range l.records {
+		if l.isLost(rem, l.now) {
+			problems = append(problems, l.update(ctx, rem.Name, func(now *v1alpha1.Remediation) bool {
+				lost := l.isLost(now, l.now)
+				if lost {
+					l.giveUp(now)
+				}
+				return lost
+			}))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // keptFromUndoing says on what is to be taken back why it is not; who deletes a baseline with deletionPolicy: Restore waits for that.
 func keptFromUndoing(r *v1alpha1.Remediation, message string) bool {
-	changed := beginUndo(r)
+	changed := false
 	message = v1alpha1.RowRoleMissing + ": " + control.Bounded(message, 512)
 	for i := range r.Status.Changes {
-		if c := &r.Status.Changes[i]; c.Outcome == v1alpha1.ChangeUndoing && c.Message != message {
+		if c := &r.Status.Changes[i]; undoable(*c) && c.Message != message {
 			c.Message, changed = message, true
 		}
 	}

@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -203,9 +202,9 @@ func (r *EventReceiver) mine(ctx context.Context, org *v1alpha1.AWSOrganization,
 	if a == nil {
 		return false
 	}
-	if by, err := r.byEnforcer(ctx, org, e, role); by || err != nil {
+	if r.byEnforcer(ctx, org, e, role) {
 		r.Record.UnjudgedUseOfRole()
-		return by
+		return false
 	}
 	if !r.judges(e, role) {
 		return false
@@ -231,9 +230,9 @@ func (r *EventReceiver) judges(e *cloud.Event, role string) bool {
 
 // byEnforcer says whether a call may be the enforcer's: where hands are separate, this process knows nothing of its requests, but of
 // what was handed over to it. It writes in that account or in one that administers a service, and reads in others as well.
-func (r *EventReceiver) byEnforcer(ctx context.Context, org *v1alpha1.AWSOrganization, e *cloud.Event, role string) (bool, error) {
-	if !r.Accounts.handsOver() {
-		return false, nil
+func (r *EventReceiver) byEnforcer(ctx context.Context, org *v1alpha1.AWSOrganization, e *cloud.Event, role string) bool {
+	if !r.Accounts.Remediations.observes() {
+		return false
 	}
 	var all v1alpha1.RemediationList
 	options := []client.ListOption{client.UnsafeDisableDeepCopy}
@@ -241,9 +240,10 @@ func (r *EventReceiver) byEnforcer(ctx context.Context, org *v1alpha1.AWSOrganiz
 		options = append(options, client.MatchingFields{accountIndex: e.Account})
 	}
 	if err := r.Client.List(ctx, &all, options...); err != nil {
-		return false, fmt.Errorf("listing remediations: %w", err)
+		ctrl.LoggerFrom(ctx).Error(err, "listing remediations")
+		return true // it is not known
 	}
-	return slices.ContainsFunc(all.Items, func(rem v1alpha1.Remediation) bool { return madeByEnforcer(&rem, e.Time) }), nil
+	return slices.ContainsFunc(all.Items, func(rem v1alpha1.Remediation) bool { return madeByEnforcer(&rem, e.Time) })
 }
 
 const (

@@ -30,7 +30,7 @@ type hands struct {
 func separate(t *testing.T) *hands {
 	t.Helper()
 	h := &hands{cluster: newCluster(t)}
-	h.records.HandsOver = true
+	h.records.Hands, h.records.AllowWrites = ObservingHand, true
 	h.restart()
 	return h
 }
@@ -41,7 +41,7 @@ func (h *hands) restart() {
 	h.enforcer = &EnforcerReconciler{Accounts: &AccountReconciler{
 		Client: h, Live: h, Cloud: cloud.New(h.aws.Base(), nil, h.clock), Kinds: controls.Kinds(), Directory: &Directory{}, Record: record,
 		AllowWrites: true, Clock: h.clock, Engine: engine.New(engine.Limits{}, record, h.clock),
-		Remediations: &Remediations{Client: h, Live: h, Namespace: "default", Record: record, Clock: h.clock, Kinds: controls.Kinds(), Enforces: true},
+		Remediations: &Remediations{Client: h, Live: h, Namespace: "default", Record: record, Clock: h.clock, Kinds: controls.Kinds(), Hands: EnforcingHand},
 	}}
 }
 
@@ -105,7 +105,7 @@ func TestAnEnforcerMakesNothingThatWasNotHandedOver(t *testing.T) {
 	h.enforce(member)
 	same(t, "writes", enabled, h.writes())
 
-	h.records.HandsOver = false // one process with both hands, which is killed between record and write
+	h.records.Hands = BothHands // one process with both hands, which is killed between record and write
 	h.refuseWrites("no")
 	h.later(2 * time.Hour)
 	h.pass(member)
@@ -140,12 +140,23 @@ func TestWhatTheEnforcerFailsAtIsTriedAgainInTimeUnderOneRecord(t *testing.T) {
 	h.pass(member)
 	_, phases = h.remediationsOf(member)
 	same(t, "it is not handed over again at once", "Failed", phases)
-	h.calls()
-	h.handle()
 	h.later(retryFirst)
 	h.pass(member)
 	_, phases = h.remediationsOf(member)
 	same(t, "but a while later, under the same record", "Approved", phases)
+	same(t, "it still counts as failed", int32(1), h.account(member).Status.Baselines[0].Failed)
+	h.enforce(member)
+	h.later(time.Second)
+	h.pass(member)
+	h.row(v1alpha1.RowRemediationFailed)
+	h.later(retryFirst + time.Minute)
+	h.pass(member)
+	_, phases = h.remediationsOf(member)
+	same(t, "each time later", "Failed", phases)
+	h.calls()
+	h.handle()
+	h.later(retryFirst)
+	h.pass(member)
 	h.enforce(member)
 	_, phases = h.remediationsOf(member)
 	same(t, "phases", "Applied", phases)
@@ -366,13 +377,69 @@ func TestAnEnforcerThatWasKilledFindsWhatItHadBegun(t *testing.T) {
 func TestOneProcessGoesOnWithWhatWasHandedOver(t *testing.T) {
 	h := separate(t)
 	h.drifting(encryptionBaseline(v1alpha1.ModeEnforce))
-	h.records.HandsOver = false
+	h.records.Hands = BothHands
 	h.later(2 * time.Hour)
 	h.pass(member)
 	same(t, "writes", enabled, h.writes())
 	made := h.handedRecord()
 	same(t, "phase", v1alpha1.RemediationApplied, made.Status.Phase)
 	same(t, "handed over", false, isHanded(made))
+}
+
+func TestAnEnforcerGivesItsPlacesBack(t *testing.T) {
+	h := separate(t)
+	h.create(organization(), encryptionBaseline(v1alpha1.ModeEnforce))
+	for _, id := range []string{"111100000001", "111100000002", "111100000003", "111100000004", "111100000005", "111100000006"} {
+		h.create(anAccount(id))
+		h.off[id+" "+ireland] = true
+		h.pass(id)
+		h.off[id+" "+frankfurt] = true // which is not handed over
+		h.later(time.Minute)
+		h.enforce(id)
+		h.enforce(id) // finds nothing to do
+		h.later(time.Minute)
+		h.off[id+" "+frankfurt] = false
+		h.pass(id)
+	}
+	same(t, "drifted", 0, len(h.account("111100000006").Status.Drift))
+}
+
+func TestWhatIsHandedOverWhileTheEnforcerLooksIsMadeNextWhateverTheClocksSay(t *testing.T) {
+	h := separate(t)
+	h.drifting(encryptionBaseline(v1alpha1.ModeEnforce))
+	second := h.handedRecord()
+	h.later(time.Minute)
+	h.enforce(member)
+	same(t, "writes", enabled, h.writes())
+	h.off[member+" "+ireland] = true
+	status := second.Status
+	second.ResourceVersion, second.UID, second.Name = "", "", second.Name[:len(second.Name)-1]+"1"
+	h.create(second)
+	second.Status = status
+	second.Status.Decided.At = metav1.NewTime(h.clock().Add(-time.Hour)) // the observer's clock is behind
+	if err := h.Status().Update(h.ctx, second); err != nil {
+		t.Fatal(err)
+	}
+	h.enforce(member)
+	same(t, "writes", enabled, h.writes())
+}
+
+func TestABatchVouchesForItsMembersOnly(t *testing.T) {
+	member := func(name string, batch string) v1alpha1.Remediation {
+		r := v1alpha1.Remediation{}
+		r.Name, r.Status.Baseline, r.Status.Control, r.Status.Digest = name, "S3Baseline/organization", "s3-versioning", name
+		r.Status.Phase, r.Status.Decided = v1alpha1.RemediationApproved, &v1alpha1.Decided{By: "alice", Batch: batch}
+		return r
+	}
+	a, b := member("a", ""), member("b", "")
+	batch := batchDigest("S3Baseline/organization", "s3-versioning", []*v1alpha1.Remediation{&a, &b})
+	a, b = member("a", batch), member("b", batch)
+	stranger := member("c", batch)
+	same(t, "a member", true, isInBatch([]v1alpha1.Remediation{a, b}, &a))
+	same(t, "one that says it is", false, isInBatch([]v1alpha1.Remediation{a, b, stranger}, &stranger))
+	other := stranger
+	other.Status.Control = "s3-secure-transport"
+	same(t, "one of another control", false, isInBatch([]v1alpha1.Remediation{a, b, other}, &other))
 }
 
 func TestNoMoreIsHandedOverThanMayBeChangedAtATime(t *testing.T) {

@@ -28,8 +28,8 @@ type ledger struct {
 	held map[string]bool
 	// again are the controls, as baseline and id, that are to be looked at again soon.
 	again map[[2]string]bool
-	// batches are the digests of the approved batches that are whole, as far as the enforcer asked.
-	batches map[string]bool
+	// inBatch are the records that belong to the batch which their status says was approved, as far as the enforcer asked.
+	inBatch map[string]bool
 }
 
 var _ engine.Ledger = (*ledger)(nil)
@@ -56,46 +56,25 @@ func (*ledger) all(p engine.Plan, r engine.Ruling) []engine.Ruling {
 	return slices.Repeat([]engine.Ruling{r}, len(p.Changes))
 }
 
-func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
-	refusals := l.refusals(p)
-	rest := p
-	rest.Changes = nil
-	for i, c := range p.Changes {
-		if refusals[i].Message == "" {
-			rest.Changes = append(rest.Changes, c)
-		}
-	}
-	if len(rest.Changes) == 0 {
-		return refusals, nil
-	}
-	rulings, err := l.proposeRest(ctx, rest)
-	if err != nil {
-		return nil, err
-	}
-	for i := range refusals {
-		if refusals[i].Message == "" {
-			refusals[i], rulings = rulings[0], rulings[1:]
-		}
-	}
-	return refusals, nil
-}
-
-// refusals say of which changes of a plan somebody has rejected as they are, in their order; the others are zero.
-func (l *ledger) refusals(p engine.Plan) []engine.Ruling {
+// Refused says of which changes of a plan somebody has rejected as they are.
+func (l *ledger) Refused(p engine.Plan) []engine.Ruling {
 	all := make([]engine.Ruling, len(p.Changes))
 	d, there := keyed(l.baselines, p.Baseline)
 	if !there {
 		return all
 	}
-	changes := changesOf(p)
+	var changes []v1alpha1.RemediationChange
 	for _, r := range l.records {
 		s := &r.Status
 		if s.Phase != v1alpha1.RemediationRejected || s.Decided == nil || s.Control != p.Control.ID || s.BaselineUID != d.object.GetUID() || s.Revision != d.revision {
 			continue
 		}
+		if changes == nil { // which takes digests of everything, and is seldom needed
+			changes = changesOf(p)
+		}
 		for i, c := range changes {
 			if slices.ContainsFunc(s.Changes, func(in v1alpha1.RemediationChange) bool { return isOf(in, c) }) {
-				all[i] = engine.Ruling{Rejected: true, Record: r.Name, Message: fmt.Sprintf(
+				all[i] = engine.Ruling{Record: r.Name, Message: fmt.Sprintf(
 					"rejected by %s: %s; delete that Remediation to have it proposed again", s.Decided.By, s.Decided.Reason)}
 			}
 		}
@@ -103,8 +82,7 @@ func (l *ledger) refusals(p engine.Plan) []engine.Ruling {
 	return all
 }
 
-// proposeRest proposes what nobody has rejected.
-func (l *ledger) proposeRest(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
+func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, error) {
 	if begun := l.find(p, isBegun); begun != nil {
 		return l.goOn(begun, p), nil
 	}
@@ -113,12 +91,16 @@ func (l *ledger) proposeRest(ctx context.Context, p engine.Plan) ([]engine.Rulin
 	if err != nil {
 		return nil, err
 	}
-	status := l.statusOf(p.Baseline, p.Control, changes)
+	held := fitting(changes)
+	status := l.statusOf(p.Baseline, p.Control, held)
+	if left := len(changes) - len(held); left > 0 {
+		status.Message += fmt.Sprintf("; there is no room in it for %d more, which are proposed once it is decided and done", left)
+	}
 	switch {
 	case open == nil:
 	case open.Status.PlanDigest == status.PlanDigest:
 		l.held[open.Name] = true
-		return l.rule(open, p), nil
+		return l.rule(open, p), l.say(ctx, open, status.Message)
 	default:
 		if err := l.supersede(ctx, open, "what is there, or what is wanted, has changed since it was proposed"); err != nil {
 			return nil, err
@@ -177,8 +159,8 @@ func (l *ledger) fits(r *v1alpha1.Remediation) bool {
 	return there && d.object.GetUID() == r.Status.BaselineUID && d.revision == r.Status.Revision && l.role == r.Status.Role
 }
 
-// proposable are the changes of a proposal: those of the pass, and those of the open one whose resources the pass did not see.
-// They stand in one order, whatever the order in which they were found, and are cut to what one proposal holds.
+// proposable are the changes to propose: those of the pass, and those of the open one whose resources the pass did not see. They stand
+// in one order, whatever the order in which they were found; one proposal holds the first of them.
 func (l *ledger) proposable(ctx context.Context, open *v1alpha1.Remediation, p engine.Plan) ([]v1alpha1.RemediationChange, error) {
 	changes := changesOf(p)
 	for i := range changes {
@@ -199,7 +181,7 @@ func (l *ledger) proposable(ctx context.Context, open *v1alpha1.Remediation, p e
 		return cmp.Or(strings.Compare(a.Region, b.Region), strings.Compare(a.Resource, b.Resource),
 			strings.Compare(a.AfterDigest, b.AfterDigest), strings.Compare(a.BeforeDigest, b.BeforeDigest))
 	})
-	return fitting(changes), nil
+	return changes, nil
 }
 
 // fitting are as many of the first changes as one Remediation holds: at least one.
@@ -346,6 +328,20 @@ func (*ledger) rulings(r *v1alpha1.Remediation, p engine.Plan, covered, rest eng
 		all = append(all, ruling)
 	}
 	return all
+}
+
+// say brings what a proposal says of itself up to date.
+func (l *ledger) say(ctx context.Context, open *v1alpha1.Remediation, message string) error {
+	if open.Status.Phase != v1alpha1.RemediationProposed || open.Status.Message == message {
+		return nil
+	}
+	return l.update(ctx, open.Name, func(r *v1alpha1.Remediation) bool {
+		if r.Status.Phase != v1alpha1.RemediationProposed || r.Status.Digest != open.Status.Digest {
+			return false
+		}
+		r.Status.Message = message
+		return true
+	})
 }
 
 // supersede ends a proposal that is no longer true.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/engine"
@@ -64,14 +65,14 @@ func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
 func (l *ledger) begin(s *v1alpha1.RemediationStatus, generation int64) {
 	now := metav1.NewTime(l.Clock().UTC().Truncate(time.Second))
 	c := conditions{&s.Conditions, generation, now.Time}
-	if l.HandsOver {
+	if l.observes() {
 		s.Phase, s.Message, s.StartedAt = v1alpha1.RemediationApproved, toEnforcer, nil
 		c.set(v1alpha1.ConditionHandedOver, metav1.ConditionTrue, v1alpha1.ReasonWaitsForEnforcer, toEnforcer)
 	} else {
 		s.Phase, s.Message, s.StartedAt = v1alpha1.RemediationApplying, "being made", &now
-		c.only(l.Enforces && findCondition(s.Conditions, v1alpha1.ConditionHandedOver) != nil, v1alpha1.ConditionHandedOver, v1alpha1.ReasonWaitsForEnforcer, toEnforcer)
+		c.only(l.enforces() && findCondition(s.Conditions, v1alpha1.ConditionHandedOver) != nil, v1alpha1.ConditionHandedOver, v1alpha1.ReasonWaitsForEnforcer, toEnforcer)
 	}
-	if s.Decided == nil || l.HandsOver && s.Decided.By == byPlumbline {
+	if s.Decided == nil || l.observes() && s.Decided.By == byPlumbline {
 		s.Decided = &v1alpha1.Decided{By: byPlumbline, At: now, Reason: "no approval is needed for it"}
 	}
 }
@@ -80,15 +81,22 @@ func (l *ledger) begin(s *v1alpha1.RemediationStatus, generation int64) {
 // the one before it, was interrupted, or an observer has handed it over and there is no enforcer any more.
 func (l *ledger) beginOwn(ctx context.Context, p engine.Plan, changes []v1alpha1.RemediationChange) (*v1alpha1.Remediation, error) {
 	status := l.statusOf(p.Baseline, p.Control, changes)
-	for _, r := range l.records {
+	for i, r := range l.records {
 		if r.Status.PlanDigest != status.PlanDigest || !isAutomatic(r) {
 			continue
 		}
 		if r.Status.Phase == v1alpha1.RemediationApplying {
 			return r, nil
 		}
-		if begun, err := l.beginAgain(ctx, r); begun || err != nil {
-			return r, err
+		begun, err := l.beginAgain(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if begun {
+			now := &v1alpha1.Remediation{}
+			err := l.Live.Get(ctx, client.ObjectKeyFromObject(r), now)
+			l.records[i] = now
+			return now, err
 		}
 	}
 	l.begin(&status, 1)
@@ -104,7 +112,7 @@ func (l *ledger) beginAgain(ctx context.Context, r *v1alpha1.Remediation) (begun
 	switch r.Status.Phase {
 	case v1alpha1.RemediationApproved:
 		return l.beginHanded(ctx, r)
-	case v1alpha1.RemediationFailed:
+	case v1alpha1.RemediationFailed, v1alpha1.RemediationExpired:
 		return l.reopen(ctx, r)
 	}
 	return false, nil
@@ -129,8 +137,8 @@ func (l *ledger) beginHanded(ctx context.Context, r *v1alpha1.Remediation) (begu
 func (l *ledger) reopen(ctx context.Context, r *v1alpha1.Remediation) (reopened bool, err error) {
 	err = l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
 		s := &now.Status
-		made := func(c v1alpha1.RemediationChange) bool { return c.Outcome != v1alpha1.ChangeFailed }
-		if s.Phase != v1alpha1.RemediationFailed || slices.ContainsFunc(s.Changes, made) || isUndoing(now) {
+		made := func(c v1alpha1.RemediationChange) bool { return c.Outcome != v1alpha1.ChangeFailed && c.Outcome != "" }
+		if s.Phase != v1alpha1.RemediationFailed && s.Phase != v1alpha1.RemediationExpired || slices.ContainsFunc(s.Changes, made) || isUndoing(now) {
 			return false
 		}
 		for i := range s.Changes {

@@ -47,8 +47,10 @@ type world struct {
 	regionsErr  error
 	memory      *memory
 	allowWrites bool
-	// handsOver is true where the enforcer makes the changes.
+	// handsOver is true where the enforcer makes the changes; stirred are the controls of which something that was handed over stands
+	// otherwise than when they were last looked at.
 	handsOver bool
+	stirred   map[handedOf]bool
 	// defaultSoak is how long the first account of a baseline without waves is watched before all others are changed.
 	defaultSoak time.Duration
 	// open are the events that are still to be looked into, recent those of the last hours, and handled, once the pass is over,

@@ -33,20 +33,29 @@ const (
 	unfinishedFor = 10 * time.Minute
 )
 
-// indexRemediations makes the index by which an account's pass finds its Remediations.
-func indexRemediations(mgr ctrl.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.Remediation{}, accountIndex, func(o client.Object) []string {
-		return []string{o.GetLabels()[v1alpha1.LabelAccount]}
-	})
-	if err != nil {
-		return fmt.Errorf("indexing remediations: %w", err)
-	}
-	return nil
-}
-
 // SetupWithManager registers the reconciler.
 func (r *RemediationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("remediation").For(&v1alpha1.Remediation{}).Complete(r)
+}
+
+// IndexRemediations makes the indexes by which an account's pass finds its Remediations, and all that are proposed.
+func IndexRemediations(ctx context.Context, in client.FieldIndexer) error {
+	for field, of := range map[string]func(*v1alpha1.Remediation) string{
+		accountIndex: func(r *v1alpha1.Remediation) string { return r.Labels[v1alpha1.LabelAccount] },
+		phaseIndex:   func(r *v1alpha1.Remediation) string { return string(r.Status.Phase) },
+	} {
+		err := in.IndexField(ctx, &v1alpha1.Remediation{}, field, func(o client.Object) []string {
+			r, ok := o.(*v1alpha1.Remediation)
+			if !ok {
+				return nil
+			}
+			return []string{of(r)}
+		})
+		if err != nil {
+			return fmt.Errorf("indexing remediations by %s: %w", field, err)
+		}
+	}
+	return nil
 }
 
 // Reconcile looks at one Remediation, and again when it expires or is old enough to go.
@@ -144,7 +153,7 @@ func (s *Remediations) dropOldest(ctx context.Context, all []v1alpha1.Remediatio
 func (r *RemediationReconciler) judge(rem *v1alpha1.Remediation, now time.Time) bool {
 	before := rem.Status.DeepCopy()
 	c := conditions{&rem.Status.Conditions, rem.Generation, now}
-	if rem.Status.Phase == v1alpha1.RemediationApplying && rem.Expired(now.Add(-unsettledFor)) {
+	if r.isLost(rem, now) && !r.observes() { // what the enforcer has begun, it ends
 		r.giveUp(rem)
 	}
 	switch {
@@ -173,8 +182,13 @@ func whyExpired(rem *v1alpha1.Remediation) string {
 	return "nobody approved it in time; proposed anew if it still departs"
 }
 
+// isLost says whether a Remediation was begun so long ago that nobody will tell what came of it.
+func (*Remediations) isLost(rem *v1alpha1.Remediation, now time.Time) bool {
+	return rem.Status.Phase == v1alpha1.RemediationApplying && rem.Expired(now.Add(-unsettledFor))
+}
+
 // giveUp ends a Remediation of which nobody could tell what came of it.
-func (r *RemediationReconciler) giveUp(rem *v1alpha1.Remediation) {
+func (r *Remediations) giveUp(rem *v1alpha1.Remediation) {
 	for i := range rem.Status.Changes {
 		if c := &rem.Status.Changes[i]; c.Outcome == "" {
 			c.Outcome, c.Message = v1alpha1.ChangeUnverified, "nobody could look whether it was made"

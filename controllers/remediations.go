@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -32,8 +31,10 @@ const (
 	maxInline = 8 << 10
 	// proposalLasts is how long a proposal can be approved, and what was approved is tried.
 	proposalLasts = 72 * time.Hour
-	// accountIndex finds the Remediations of an account: in the cache by this index, at the API server by this field.
+	// accountIndex finds the Remediations of an account, phaseIndex those in a phase: in the cache by these indexes, at the API server
+	// by these fields.
 	accountIndex = "status.account"
+	phaseIndex   = "status.phase"
 )
 
 // Bounds of what is proposed at a time; the accounts beyond them are counted and proposed as places free.
@@ -53,8 +54,9 @@ type Remediations struct {
 	Clock     func() time.Time
 	// Kinds are the baseline kinds: what was changed can be undone when no baseline asks for it any more.
 	Kinds []control.Kind
-	// HandsOver is true where another process, the enforcer, makes the changes, and Enforces in that process.
-	HandsOver, Enforces bool
+	// Hands says what of the work this process does; empty: all of it. AllowWrites is the manager's --allow-writes.
+	Hands       Hands
+	AllowWrites bool
 
 	mu sync.Mutex
 	// made are the proposals that were made a moment ago and that the cache may not show yet.
@@ -182,20 +184,22 @@ func (s *Remediations) make(ctx context.Context, status v1alpha1.RemediationStat
 		return nil, fmt.Errorf("writing remediation %s: %w", r.Name, err)
 	}
 	if proposal {
+		if s.made == nil {
+			s.made = map[string]madeOne{}
+		}
 		s.made[r.Name] = madeOne{status.Baseline, s.Clock()}
 	}
 	s.Record.Remediation(r)
 	return r, nil
 }
 
-// room says whether one more may be proposed for the baseline. The lock is held.
+// room says whether one more may be proposed for the baseline. The lock is held. Every account that waits for a place asks at each of
+// its looks, so only what is proposed is listed: finished ones are four times as many.
 func (s *Remediations) room(ctx context.Context, baseline string) error {
-	var all v1alpha1.RemediationList
-	if err := s.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing remediations: %w", err)
-	}
-	if s.made == nil {
-		s.made = map[string]madeOne{}
+	var proposed v1alpha1.RemediationList
+	phase := client.MatchingFields{phaseIndex: string(v1alpha1.RemediationProposed)}
+	if err := s.Client.List(ctx, &proposed, phase, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing proposed remediations: %w", err)
 	}
 	total, own := 0, 0
 	count := func(of string) {
@@ -204,23 +208,33 @@ func (s *Remediations) room(ctx context.Context, baseline string) error {
 			own++
 		}
 	}
-	for i := range all.Items {
-		r := &all.Items[i]
-		if r.Status.Phase != "" {
-			delete(s.made, r.Name)
-		}
-		if r.Status.Phase == v1alpha1.RemediationProposed {
-			count(r.Status.Baseline)
-		}
+	for i := range proposed.Items {
+		delete(s.made, proposed.Items[i].Name)
+		count(proposed.Items[i].Status.Baseline)
 	}
-	maps.DeleteFunc(s.made, func(_ string, m madeOne) bool { return s.Clock().Sub(m.at) > cacheLags })
-	for _, m := range s.made {
-		count(m.baseline)
+	for name, m := range s.made {
+		switch shown, err := s.shows(ctx, name); {
+		case err != nil:
+			return err
+		case shown || s.Clock().Sub(m.at) > cacheLags: // it is no longer proposed
+			delete(s.made, name)
+		default:
+			count(m.baseline)
+		}
 	}
 	if own >= MaxOpenPerBaseline || total >= MaxOpen {
 		return errFull
 	}
 	return nil
+}
+
+// shows says whether the cache knows what became of a Remediation that was made a moment ago.
+func (s *Remediations) shows(ctx context.Context, name string) (bool, error) {
+	r := &v1alpha1.Remediation{}
+	if err := s.Client.Get(ctx, client.ObjectKey{Name: name}, r); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("reading remediation %s: %w", name, err)
+	}
+	return r.Status.Phase != "", nil
 }
 
 // create makes the object, without its status. Its name counts those of the same plan that were there before; one that is still

@@ -17,6 +17,7 @@ import (
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
 	"github.com/plumbline-dev/plumbline/controllers/control"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 // asking is a baseline whose every change waits for an approval.
@@ -222,6 +223,8 @@ func TestAnAccountWithoutAnEnforceRoleHasNoRecordsOfChangesThatCannotBeMade(t *t
 func TestARejectedPlanIsNotProposedAgainUntilItsRemediationIsGone(t *testing.T) {
 	c, r := proposed(t)
 	c.decide(r.Name, reject)
+	c.pass(member)
+	same(t, "reason at once", v1alpha1.RowRejected, c.account(member).Status.Drift[0].Reason)
 	c.later(2 * time.Hour)
 	c.pass(member)
 	_, phases := c.remediationsOf(member)
@@ -436,6 +439,46 @@ func TestOneRemediationHoldsSoMuch(t *testing.T) {
 	big := []v1alpha1.RemediationChange{{Before: strings.Repeat("x", maxPlan)}, {}}
 	same(t, "one that is too large goes alone", 1, len(fitting(big)))
 	same(t, "none", 0, len(fitting(nil)))
+}
+
+func TestAProposalSaysWhatItHasNoRoomFor(t *testing.T) {
+	c := newCluster(t)
+	plan := func(n int) engine.Plan {
+		var all []engine.Planned
+		for i := range n {
+			all = append(all, planned(fmt.Sprintf("arn:%03d", n-i), "", ""))
+		}
+		p := aPlan(all...)
+		p.Baseline, p.Saw = "EncryptionBaseline/organization", func(string, string) bool { return true }
+		return p
+	}
+	const room = "waits for an approval: kubectl plumbline approve, or spec.approval with status.digest"
+	for _, step := range []struct {
+		depart, proposed int
+		message          string
+	}{
+		{maxChanges + 3, maxChanges, room + "; there is no room in it for 3 more, which are proposed once it is decided and done"},
+		{maxChanges + 4, maxChanges, room + "; there is no room in it for 4 more, which are proposed once it is decided and done"},
+		{maxChanges, maxChanges, room},
+	} {
+		l := newLedger(c.records.Remediations, world{account: &v1alpha1.AWSAccount{ObjectMeta: metav1.ObjectMeta{Name: member}}, now: c.clock()}, "")
+		var err error
+		if l.records, err = l.of(t.Context(), member); err != nil {
+			t.Fatal(err)
+		}
+		waits := 0
+		for _, r := range l.Propose(t.Context(), plan(step.depart)) {
+			if strings.HasPrefix(r.Message, "proposed once "+member) {
+				waits++
+			}
+		}
+		all, phases := c.remediationsOf(member)
+		same(t, "phases", "Proposed", phases)
+		same(t, "changes", step.proposed, len(all[0].Status.Changes))
+		same(t, "the first of them", "arn:001", all[0].Status.Changes[0].Resource)
+		same(t, "message", step.message, all[0].Status.Message)
+		same(t, "rows that wait for room", step.depart-step.proposed, waits)
+	}
 }
 
 func TestTheDigestOfAPlanIsOfAllThatItWouldDo(t *testing.T) {

@@ -76,6 +76,7 @@ func (w world) remember(r *row, c *check, with *settings, res result) {
 	}
 	wait := retryAfter(res.Result, res.changed, int(s.failures))
 	switch {
+	case s.why != nil && s.why.reason == v1alpha1.RowHandedOver: // it is tried at this moment, and may fail again
 	case wait.after == 0:
 		s.failures = 0
 	case wait.grows:
@@ -152,7 +153,7 @@ func retryAfter(res *engine.Result, changed bool, failures int) wait {
 func retryOf(j engine.Judged, changed bool, failures int) wait {
 	doubled := func(first, most time.Duration) wait { return wait{min(first<<min(failures, 12), most), true} }
 	switch {
-	case j.Outcome == control.NotApplicable, j.Reason == control.ReasonManagedByOrganizationPolicy:
+	case j.Outcome == control.NotApplicable, j.Reason == control.ReasonManagedByOrganizationPolicy, j.Reason == v1alpha1.RowHandedOver:
 		return wait{} // nothing changes before somebody changes it
 	case j.Outcome == control.Waiting && changed:
 		return wait{after: afterChange}

@@ -127,7 +127,7 @@ func (r *BaselineReconciler) takeBack(ctx context.Context, rem *v1alpha1.Remedia
 		case !restorable(now):
 			return false
 		case gone != "" || r.keptOut(now):
-			c.only(false, v1alpha1.ConditionUndoing, "", "")
+			endUndoing(c)
 			c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, v1alpha1.ReasonAccountGone, "nothing was put back: "+cmp.Or(gone, "the enforce role could not be assumed for an hour"))
 		case now.Status.Phase == v1alpha1.RemediationApplying:
 			return false
@@ -147,7 +147,7 @@ func (r *BaselineReconciler) keptOut(rem *v1alpha1.Remediation) bool {
 	undoing := findCondition(rem.Status.Conditions, v1alpha1.ConditionUndoing)
 	return undoing != nil && r.Clock().Sub(undoing.LastTransitionTime.Time) >= giveUpAfter &&
 		slices.ContainsFunc(rem.Status.Changes, func(c v1alpha1.RemediationChange) bool {
-			return c.Outcome == v1alpha1.ChangeUndoing && strings.HasPrefix(c.Message, v1alpha1.RowRoleMissing)
+			return undoable(c) && strings.HasPrefix(c.Message, v1alpha1.RowRoleMissing)
 		})
 }
 

@@ -78,21 +78,44 @@ func (l *ledger) settle(ctx context.Context, s sighting) error {
 		if !r.Status.Phase.Open() || r.Status.Phase == "" || l.held[r.Name] || !s.tells(r) {
 			continue
 		}
-		err := l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
-			switch {
-			case isWaiting(now):
-				return l.settleWaiting(now, s)
-			case now.Status.Phase == v1alpha1.RemediationApplying && !l.HandsOver: // the enforcer knows what it does
-				return l.settleBegun(now, s)
-			}
-			return false
-		})
-		if err != nil {
+		again, err := l.settleOne(ctx, r.Name, s)
+		if again || err != nil {
 			l.again[[2]string{r.Status.Baseline, r.Status.Control}] = true
-			problems = append(problems, err)
 		}
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
+}
+
+// settleOne settles one record, and says whether it has made room for what waits.
+func (l *ledger) settleOne(ctx context.Context, name string, s sighting) (room bool, err error) {
+	err = l.update(ctx, name, func(now *v1alpha1.Remediation) bool {
+		switch {
+		case isWaiting(now):
+			return l.settleWaiting(now, s)
+		case now.Status.Phase == v1alpha1.RemediationApplying && !l.observes(): // the enforcer knows what it does
+			changed := l.settleBegun(now, s)
+			room = changed && !now.Status.Phase.Open() && s.othersWait(now)
+			return changed
+		}
+		return false
+	})
+	return room, err
+}
+
+// othersWait says whether something of the record's control waits for an approval that there was no room for in a proposal: it is
+// proposed as soon as the record is done.
+func (s sighting) othersWait(r *v1alpha1.Remediation) bool {
+	for id, res := range s.fresh {
+		if id.Baseline == r.Status.Baseline && id.Control == r.Status.Control && slices.ContainsFunc(res.Findings, waitsUnproposed) {
+			return true
+		}
+	}
+	return false
+}
+
+func waitsUnproposed(j engine.Judged) bool {
+	return j.Reason == v1alpha1.RowAwaitingApproval && j.Record == ""
 }
 
 // tells says whether the pass saw anything of the record's changes.

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"time"
 
@@ -62,9 +63,9 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	directory := &Directory{}
 	remediations := &Remediations{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: cmp.Or(o.Namespace, DefaultNamespace), Record: record, Clock: o.Clock,
-		Kinds: o.Kinds, HandsOver: o.Hands == ObservingHand, Enforces: o.Hands == EnforcingHand,
+		Kinds: o.Kinds, Hands: o.Hands, AllowWrites: o.AllowWrites,
 	}
-	if err := indexRemediations(mgr); err != nil {
+	if err := IndexRemediations(context.Background(), mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	accounts := &AccountReconciler{

@@ -66,6 +66,9 @@ func (u undoing) record(ctx context.Context, name string, left *int) (done bool,
 	if isCalledOff(whole) {
 		return true, u.note(ctx, name, u.settleCalledOff(ctx, whole), "")
 	}
+	if may, err := u.mayUndo(ctx, whole); err != nil || !may {
+		return false, err
+	}
 	b, found := u.controlOf(whole)
 	if !found {
 		return true, u.note(ctx, name, nil, "there is no control "+whole.Status.Control+" any more")
@@ -203,12 +206,12 @@ func (u undoing) note(ctx context.Context, name string, outcomes map[int]outcome
 		case open > 0:
 			c.set(v1alpha1.ConditionUndoing, metav1.ConditionTrue, whyUndoing(r), fmt.Sprintf("%d of %d changes are still to be taken back; see status.changes", open, open+undone+kept))
 		case isCalledOff(r) && n[v1alpha1.ChangeApplied]+n[v1alpha1.ChangeUnverified] > 0:
-			c.only(false, v1alpha1.ConditionUndoing, "", "")
+			endUndoing(c)
 			r.Status.Message = calledOffMessage(n)
 		case undone == 0:
 			u.refuse(c, v1alpha1.ReasonChangedSince, "nothing was undone: every resource has changed since; see status.changes")
 		default:
-			c.only(false, v1alpha1.ConditionUndoing, "", "")
+			endUndoing(c)
 			u.end(r, v1alpha1.RemediationUndone, undoneMessage(r, undone, kept))
 			r.Status.Undone = &v1alpha1.Decided{By: byPlumbline, At: *r.Status.FinishedAt, Reason: "deletionPolicy: Restore of " + r.Status.Baseline}
 			if d := r.Spec.Undo; d != nil {
@@ -238,6 +241,6 @@ func undoneMessage(r *v1alpha1.Remediation, undone, kept int) string {
 }
 
 func (undoing) refuse(c conditions, reason, message string) {
-	c.only(false, v1alpha1.ConditionUndoing, "", "")
+	endUndoing(c)
 	c.set(v1alpha1.ConditionDecisionRefused, metav1.ConditionTrue, reason, message)
 }

@@ -173,7 +173,7 @@ func callOff(r *v1alpha1.Remediation, c conditions, enterable bool) (later bool)
 		c.set(v1alpha1.ConditionUndoing, metav1.ConditionTrue, v1alpha1.ReasonCalledOff, "deletionPolicy is Retain now: nothing more is taken back; what had begun is looked at")
 		return true
 	}
-	c.only(false, v1alpha1.ConditionUndoing, "", "")
+	endUndoing(c)
 	r.Status.Message = calledOffMessage(n)
 	return false
 }

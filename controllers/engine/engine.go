@@ -183,6 +183,9 @@ func (e *Engine) Release(account string) {
 	e.contests.forget(account)
 }
 
+// Rest gives an account's place among those that are changed back; who contests what in it is kept.
+func (e *Engine) Rest(account string) { e.places.release(account) }
+
 // run is the state of one pass.
 type run struct {
 	*Engine

@@ -12,6 +12,9 @@ import (
 
 // Ledger keeps on record what is to be changed, before it is, and knows what people have decided about it.
 type Ledger interface {
+	// Refused is told what of a control waits for an approval, and says for each change, in their order, whether somebody has refused
+	// it as it is: why stands in the Message, which is empty where nobody has. Of the others is proposed.
+	Refused(p Plan) []Ruling
 	// Propose is told what of a control waits for an approval, and says for each change, in their order, what becomes of it.
 	Propose(ctx context.Context, p Plan) []Ruling
 	// Begin puts on record what is about to be written, and says for each change, in their order, whether it is to be written now
@@ -43,8 +46,6 @@ type Planned struct {
 type Ruling struct {
 	// Approved is true when it may be made now.
 	Approved bool
-	// Rejected is true when somebody has refused it.
-	Rejected bool
 	// Reason is that of a change that is not written although it might be; Failed is true where it was tried and failed. Of Begin.
 	Reason string
 	Failed bool
@@ -84,12 +85,33 @@ func planOf(g group, changes []change) Plan {
 	return p
 }
 
+// refuse notes what somebody has refused of that which waits for an approval, or which needs none: it is neither proposed nor made, and
+// takes no place under a cap.
+func (r *run) refuse() {
+	all := r.awaiting()
+	r.each(func(res *Result, j *Judged) {
+		if j.due {
+			all = append(all, change{res, j})
+		}
+	})
+	order, by := plans(all)
+	for _, g := range order {
+		for i, ruling := range r.Ledger.Refused(planOf(g, by[g])) {
+			if j := by[g][i].finding; ruling.Message != "" {
+				j.Record = ruling.Record
+				*j = j.because(v1alpha1.RowRejected, with(j.Message, ruling.Message))
+			}
+		}
+	}
+}
+
 // propose has what waits for an approval put on record, and makes due what was approved. What could not be made even then
 // is not proposed.
 func (r *run) propose(ctx context.Context) {
 	if r.Ledger == nil {
 		return
 	}
+	r.refuse() // what waits only since its owner is known
 	order, by := plans(r.awaiting())
 	for _, g := range order {
 		p := planOf(g, by[g])
@@ -105,9 +127,6 @@ func (r *run) propose(ctx context.Context) {
 				*j = by[g][i].result.dueNow(*j)
 			} else {
 				j.Message = with(j.Message, ruling.Message)
-			}
-			if ruling.Rejected {
-				j.Reason = v1alpha1.RowRejected
 			}
 		}
 	}

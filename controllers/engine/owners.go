@@ -46,11 +46,12 @@ func (r *run) awaiting() []change {
 	return all
 }
 
-// proposable is as much of what waits for an approval as proposals hold.
+// proposable is as much of what waits for an approval as proposals hold. What was refused takes no place in one.
 func (r *run) proposable() []change {
 	if r.Ledger == nil {
 		return nil
 	}
+	r.refuse()
 	var all []change
 	order, by := plans(r.awaiting())
 	for _, g := range order {

@@ -51,12 +51,23 @@ func (l *lake) owning(r *registry, change ...func(*control.Control[section])) co
 // book is a Ledger that approves of what it is told to.
 type book struct {
 	approved map[string]bool
+	refused  map[string]bool
 	proposed []Planned
 	unseen   []string
 	watched  []string // resources of which it asks whether they were seen
 	begun    []Planned
 	// handsOver is what it says of changes that it lets nobody write; empty: it lets all be written.
 	handsOver string
+}
+
+func (b *book) Refused(p Plan) []Ruling {
+	all := make([]Ruling, len(p.Changes))
+	for i, c := range p.Changes {
+		if b.refused[c.Drift.Resource] {
+			all[i] = Ruling{Record: "rem-0", Message: "rejected by bob"}
+		}
+	}
+	return all
 }
 
 func (b *book) Propose(_ context.Context, p Plan) []Ruling {
@@ -276,6 +287,39 @@ func TestOwnersAreAskedForOfAsMuchAsAPassCanChange(t *testing.T) {
 	l.leave(member, frankfurt, many...)
 	l.kept(&book{}, enforced(l.owning(r, func(c *control.Control[section]) { c.Risk = control.Disruptive }), frankfurt))
 	compare(t, "asked about of what is proposed", MaxProposed, len(r.questions()))
+}
+
+func TestWhatWasRefusedTakesNoPlaceInAProposal(t *testing.T) {
+	many := make([]string, MaxProposed+3)
+	refused := map[string]bool{}
+	for i := range many {
+		many[i] = fmt.Sprintf("b%03d", i)
+		refused[many[i]] = i < MaxProposed
+	}
+	last := many[MaxProposed:]
+	l, r := newLake(t, Limits{}), &registry{of: map[string]string{last[1]: web}}
+	l.leave(member, frankfurt, many...)
+	b := &book{refused: refused}
+	got := l.kept(b, enforced(l.owning(r, func(c *control.Control[section]) { c.Risk = control.Disruptive }), frankfurt))
+	compare(t, "asked about", []string{"eu-central-1 " + last[0], "eu-central-1 " + last[1], "eu-central-1 " + last[2]}, r.questions())
+	compare(t, "proposed", []string{last[0], last[1] + " of " + web, last[2]}, owners(b.proposed))
+	compare(t, "findings", []string{"eu-central-1 " + many[MaxProposed-1] + " Rejected", "eu-central-1 " + last[0] + " AwaitingApproval"},
+		reasons(got)[MaxProposed-1:MaxProposed+1])
+	compare(t, "the record of what was refused", "rem-0", got[0].Findings[0].Record)
+
+	// What somebody manages waits for an approval once that is known, and may have been refused before.
+	b, r.of = &book{refused: map[string]bool{"v": true}}, map[string]string{"v": web}
+	l.leave(member, ireland, "v")
+	compare(t, "findings", []string{"eu-west-1 v Rejected"}, reasons(l.kept(b, enforced(l.owning(r), ireland))))
+	compare(t, "proposed", []string(nil), owners(b.proposed))
+}
+
+func TestWhatWasRefusedStaysSoWhenOthersAreVerified(t *testing.T) {
+	l, r := newLake(t, Limits{}), &registry{of: map[string]string{"v": web}}
+	l.leave(member, ireland, "v", "w")
+	got := l.kept(&book{refused: map[string]bool{"v": true}}, enforced(l.owning(r), ireland))
+	compare(t, "written", []string{"eu-west-1 w"}, l.changed())
+	compare(t, "findings", []string{"eu-west-1 v Rejected"}, reasons(got))
 }
 
 func TestAPassThatIsEndedWhileOwnersAreAskedForWritesNothing(t *testing.T) {

@@ -88,10 +88,11 @@ func (r *run) lookAgain(ctx context.Context, i int, was []Judged, memo *control.
 	return open
 }
 
-// stands says whether what became of a finding in this pass holds at another look: it was approved, or waits on record for the
-// same change. Another change by now is said in its own words, and proposed by the next pass.
+// stands says whether what became of a finding in this pass holds at another look: it was approved, or the same change waits on record
+// or was refused. Another change by now is said in its own words, and proposed by the next pass.
 func (j Judged) stands(now Judged) bool {
-	return j.approved || j.Reason == v1alpha1.RowAwaitingApproval && now.Reason == j.Reason &&
+	decided := j.Reason == v1alpha1.RowAwaitingApproval || j.Reason == v1alpha1.RowRejected
+	return j.approved || decided && now.Reason == v1alpha1.RowAwaitingApproval &&
 		bytes.Equal(j.Before, now.Before) && bytes.Equal(j.After, now.After)
 }
 

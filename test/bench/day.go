@@ -70,6 +70,8 @@ type days struct {
 	reconciler *controllers.AccountReconciler
 	registry   *prometheus.Registry
 	client     client.Client
+	indexer    client.FieldIndexer
+	writes     *writes
 	stage      *scale.Cloud
 	queue      turns
 	// assumed is since when an account's credentials have been in use: the SDK's cache goes by the real clock.
@@ -152,7 +154,7 @@ func (t task) day(ctx context.Context, r *result) error {
 }
 
 func (t task) newDays(ctx context.Context, lived int, w *writes) (*days, error) {
-	d := &days{assumed: map[string]time.Time{}, registry: prometheus.NewRegistry()}
+	d := &days{assumed: map[string]time.Time{}, registry: prometheus.NewRegistry(), writes: w}
 	start := time.Now().UTC().Truncate(time.Second).Add(time.Minute) // objects are not made in the future
 	d.clock.Store(&start)
 	d.stage = scale.New(scale.Options{
@@ -178,6 +180,7 @@ func (t task) newDays(ctx context.Context, lived int, w *writes) (*days, error) 
 	if err != nil {
 		return nil, err
 	}
+	d.indexer = cached.GetFieldIndexer()
 	go func() { _ = cached.Start(ctx) }() // ends with ctx
 	record := controllers.NewRecord(silent{}, d.registry, d.now)
 	d.reconciler = &controllers.AccountReconciler{

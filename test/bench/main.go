@@ -33,6 +33,7 @@ type options struct {
 	median     time.Duration
 	p99        time.Duration
 	full, day  bool
+	changesTo  int
 	tls        bool
 	short      bool
 	accept     bool
@@ -54,6 +55,7 @@ func main() {
 	f.DurationVar(&o.median, "latency", 130*time.Millisecond, "Median latency of an AWS call; 0: none.")
 	f.DurationVar(&o.p99, "latency-p99", time.Second, "99th percentile of the latency.")
 	f.BoolVar(&o.full, "full", true, "Measure every size once more with statuses that are full.")
+	f.IntVar(&o.changesTo, "changes-up-to", 1000, "Largest of the sizes at which changes are proposed, approved and made as well; 0: none.")
 	f.BoolVar(&o.tls, "tls", true, "Measure bin/plumbline against the stand-in behind HTTPS.")
 	f.BoolVar(&o.day, "day", true, "Count the requests of a day at the default intervals.")
 	f.IntVar(&o.dayOf, "day-accounts", 60, "Accounts that live through that day, of an organization of 1,000.")

@@ -73,4 +73,15 @@ func childNamed(program string) int {
 	return 0
 }
 
+// loadAverage is how many processes wanted a core over the last minute; zero where there is no /proc.
+func loadAverage() float64 {
+	raw, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(raw), " ")
+	load, _ := strconv.ParseFloat(first, 64)
+	return load
+}
+
 func mib(bytes int64) string { return fmt.Sprintf("%d MiB", (bytes+1<<19)>>20) }

@@ -218,7 +218,7 @@ func (all *results) tlsTable() string {
 
 // report prints what was measured and writes docs/benchmarks.md.
 func (all *results) report(o *options) error {
-	text := all.sizeTable() + "\n" + all.requestTable() + all.tlsTable() + all.Day.table()
+	text := all.sizeTable() + "\n" + all.requestTable() + all.changesTable() + all.tlsTable() + all.Day.table()
 	fmt.Println(text)
 	if o.noDocs || len(all.Sweeps) == 0 {
 		return nil

@@ -21,6 +21,7 @@ import (
 // results are what a run has measured, by size.
 type results struct {
 	Sweeps, Full, StandIns []*result
+	Changes                []*result
 	TLS                    *result
 	Day                    *dayResult
 }
@@ -50,28 +51,7 @@ func measureAll(ctx context.Context, o *options, p progress, all *results) error
 		if n <= 0 {
 			continue
 		}
-		base := task{Accounts: n, Concurrent: o.concurrent, Drift: o.drift, Median: o.median, P99: o.p99, Limited: true, Profile: o.profile}
-		sweep := base
-		sweep.Name = "sweep"
-		r, err := measure(ctx, o, p, sweep)
-		all.Sweeps = add(all.Sweeps, r)
-		if err != nil {
-			return err
-		}
-		alone := base
-		alone.Name, alone.InFlight, alone.Limited = "stand-in", r.MostInFlight, false
-		if r, err = measure(ctx, o, p, alone); err != nil {
-			return err
-		}
-		all.StandIns = add(all.StandIns, r)
-		if !o.full {
-			continue
-		}
-		full := base
-		full.Name, full.Drift = "full", 1
-		r, err = measure(ctx, o, p, full)
-		all.Full = add(all.Full, r)
-		if err != nil {
+		if err := all.measureSize(ctx, o, p, n); err != nil {
 			return err
 		}
 	}
@@ -89,6 +69,36 @@ func measureAll(ctx context.Context, o *options, p progress, all *results) error
 	r, err := measure(ctx, o, p, task{Name: "day", Accounts: 1000, Concurrent: o.dayOf})
 	if r != nil {
 		all.Day = r.Day
+	}
+	return err
+}
+
+// measureSize measures an organization of n accounts.
+func (all *results) measureSize(ctx context.Context, o *options, p progress, n int) error {
+	base := task{Accounts: n, Concurrent: o.concurrent, Drift: o.drift, Median: o.median, P99: o.p99, Limited: true, Profile: o.profile}
+	sweep, alone, full := base, base, base
+	sweep.Name = "sweep"
+	r, err := measure(ctx, o, p, sweep)
+	all.Sweeps = add(all.Sweeps, r)
+	if err != nil {
+		return err
+	}
+	alone.Name, alone.InFlight, alone.Limited = "stand-in", r.MostInFlight, false
+	if r, err = measure(ctx, o, p, alone); err != nil {
+		return err
+	}
+	all.StandIns = add(all.StandIns, r)
+	if n <= o.changesTo {
+		r, err = measure(ctx, o, p, base.withChanges())
+		all.Changes = add(all.Changes, r)
+		if err != nil {
+			return err
+		}
+	}
+	if o.full {
+		full.Name, full.Drift = "full", 1
+		r, err = measure(ctx, o, p, full)
+		all.Full = add(all.Full, r)
 	}
 	return err
 }

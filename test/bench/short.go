@@ -28,12 +28,26 @@ type requests struct {
 	// ByControl and ByOperation are the sums over the accounts. They are counts, so that they are the same on every machine.
 	ByControl   map[string]int64 `json:"byControl"`
 	ByOperation map[string]int64 `json:"byOperation"`
+	// Changes are the requests of one more pass over them, in which some settings are changed and others proposed.
+	Changes changeCount `json:"changes"`
+}
+
+// changeCount is what changes cost.
+type changeCount struct {
+	// Records are the Remediations of what nobody was asked about, Documents those of them whose states lie in a Secret, Proposals
+	// the others.
+	Records   int64 `json:"records"`
+	Documents int64 `json:"documents"`
+	Proposals int64 `json:"proposals"`
+	// AWS are the requests to AWS by operation, API those to the API server by kind.
+	AWS map[string]int64 `json:"aws"`
+	API map[string]int64 `json:"api"`
 }
 
 const accepted = "test/bench/requests.json"
 
-// runShort looks at 100 accounts once, one after the other and without latency, and compares the number of requests with what
-// was accepted. Times are not looked at: they are of the machine.
+// runShort looks at 100 accounts once, one after the other and without latency, then at drift that is changed and proposed, and
+// compares the numbers of requests with what was accepted. Times are not looked at: they are of the machine.
 func runShort(ctx context.Context, o *options) error {
 	p := newProgress()
 	plane, err := stack.StartControlPlane(stack.ControlPlaneOptions{CRDs: true})
@@ -65,7 +79,7 @@ func runShort(ctx context.Context, o *options) error {
 		fmt.Println(line)
 	}
 	if len(grown) > 0 {
-		return fmt.Errorf("AWS is asked more than before:\n  %s\nUsers pay for every request, and it is an event in their CloudTrail. "+
+		return fmt.Errorf("more is asked than before:\n  %s\nUsers pay for every request to AWS, and it is an event in their CloudTrail. "+
 			"Share the read (control.Read, control.Shared) or leave it out; where it is worth it, say why in the commit and accept "+
 			"it: go run ./test/bench --short --accept", strings.Join(grown, "\n  "))
 	}
@@ -86,11 +100,12 @@ func count(ctx context.Context, t task) (requests, error) {
 			return requests{}, fmt.Errorf("looking at %s: %w", next.account, err)
 		}
 	}
-	r := requests{Accounts: t.Accounts, ByControl: requestsByControl(d.registry), ByOperation: map[string]int64{}}
-	for name, n := range d.stage.Counts() {
-		r.ByOperation[name] = n.Calls
+	r := requests{Accounts: t.Accounts, ByControl: requestsByControl(d.registry), ByOperation: calls(d.stage)}
+	if err := d.allKnown(ctx); err != nil {
+		return r, err
 	}
-	return r, d.allKnown(ctx)
+	r.Changes, err = d.countChanges(ctx)
+	return r, err
 }
 
 // allKnown is an error when a check could not be told: then requests are missing from the count.
@@ -135,7 +150,11 @@ func compare(was, now requests) (grown, less []string) {
 	for _, kind := range []struct {
 		name     string
 		was, now map[string]int64
-	}{{"control", was.ByControl, now.ByControl}, {"operation", was.ByOperation, now.ByOperation}} {
+	}{
+		{"control", was.ByControl, now.ByControl}, {"operation", was.ByOperation, now.ByOperation},
+		{"operation where there are changes:", was.Changes.AWS, now.Changes.AWS},
+		{"API server where there are changes:", was.Changes.API, now.Changes.API},
+	} {
 		names := map[string]bool{}
 		for name := range kind.was {
 			names[name] = true

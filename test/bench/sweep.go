@@ -22,6 +22,7 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/cloud/cloudtest/scale"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/controls"
+	"github.com/plumbline-dev/plumbline/controllers/engine"
 )
 
 // bench is a manager over the stand-in, in this process.
@@ -36,6 +37,7 @@ type bench struct {
 	poll   time.Duration
 	pid    int
 	writes writes
+	lists  lists
 	memory memory
 	// stopped has the error with which the manager ended.
 	stopped chan error
@@ -51,8 +53,8 @@ func (t task) clock() time.Time {
 
 func (t task) stage() *scale.Cloud {
 	return scale.New(scale.Options{
-		Clock: t.clock, Accounts: t.Accounts, Drift: t.Drift, Latency: scale.Latency{Median: t.Median, P99: t.P99}, Limited: t.Limited,
-		ExternalID: externalID,
+		Clock: t.clock, Accounts: t.Accounts, Drift: t.Drift, Drifts: t.Drifts, Latency: scale.Latency{Median: t.Median, P99: t.P99},
+		Limited: t.Limited, ExternalID: externalID,
 	})
 }
 
@@ -86,12 +88,14 @@ func (t task) start(ctx context.Context) (*bench, error) {
 	cfg.Wrap(b.writes.wrap)
 	b.mgr, err = ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Cache: controllers.CacheOptions(),
+		NewClient: b.lists.newClient,
 	})
 	if err != nil {
 		return nil, err
 	}
 	err = controllers.Setup(b.mgr, controllers.Options{
 		AWS: b.stage.Base(), Kinds: controls.Kinds(), Parallel: t.Concurrent, Clock: t.clock, Events: t.queue(b.stage),
+		AllowWrites: t.Writes, Limits: engine.Limits{AccountsAtOnce: t.Concurrent},
 	})
 	if err != nil {
 		return nil, err

@@ -10,15 +10,19 @@ import (
 
 // task is what one child measures.
 type task struct {
-	// Name is sweep, events, full, stand-in, tls or day; the results are written to the file Result.
+	// Name is sweep, events, full, changes, stand-in, tls or day; the results are written to the file Result.
 	Name, Result string
 	// Kubeconfig leads to the API server.
 	Kubeconfig string
 	Accounts   int
 	Concurrent int
 	Drift      float64
-	Median     time.Duration
-	P99        time.Duration
+	// Drifts are the shares of single settings in place of Drift.
+	Drifts map[string]float64
+	// Writes has the manager run with --allow-writes.
+	Writes bool
+	Median time.Duration
+	P99    time.Duration
 	// Limited has the rate limits of AWS obeyed.
 	Limited bool
 	// InFlight is how many calls the stand-in alone is to have under way.
@@ -63,6 +67,8 @@ type result struct {
 	EventP50, EventP99 float64
 	// StatusMean and StatusMost are the sizes of statuses in bytes.
 	StatusMean, StatusMost int64
+	// Changes is what changes cost.
+	Changes *changesResult
 	// Day is what a day costs.
 	Day *dayResult
 	// APIServer and Etcd are theirs at the end.
@@ -77,6 +83,8 @@ func (t task) run(ctx context.Context) error {
 		err = t.sweep(ctx, r)
 	case "events":
 		err = t.events(ctx, r)
+	case "changes":
+		err = t.changes(ctx, r)
 	case "tls":
 		err = t.overTLS(ctx, r)
 	case "stand-in":

@@ -54,6 +54,9 @@ func (c *Cloud) bucketAccess() {
 		}}, nil
 	})
 	on(c, "S3", func(call Call, in *awss3.GetBucketPolicyInput) (*awss3.GetBucketPolicyOutput, error) {
+		if policy, written := c.written.Load(setting{call.Account, "policy", *in.Bucket}); written {
+			return &awss3.GetBucketPolicyOutput{Policy: aws.String(policy.(string))}, nil
+		}
 		if c.departs(call.Account, "policy", *in.Bucket) {
 			return nil, fail("NoSuchBucketPolicy", "The bucket policy does not exist")
 		}
@@ -62,7 +65,8 @@ func (c *Cloud) bucketAccess() {
 			`"Principal":"*","Action":"s3:*","Resource":["` + arn + `","` + arn + `/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`)}, nil
 	})
 	on(c, "S3", func(call Call, in *awss3.GetBucketPolicyStatusInput) (*awss3.GetBucketPolicyStatusOutput, error) {
-		if c.departs(call.Account, "policy", *in.Bucket) {
+		_, written := c.written.Load(setting{call.Account, "policy", *in.Bucket})
+		if !written && c.departs(call.Account, "policy", *in.Bucket) {
 			return nil, fail("NoSuchBucketPolicy", "The bucket policy does not exist")
 		}
 		return &awss3.GetBucketPolicyStatusOutput{PolicyStatus: &s3types.PolicyStatus{IsPublic: aws.Bool(false)}}, nil
@@ -98,6 +102,9 @@ func (c *Cloud) bucketSettings() {
 		}}, nil
 	})
 	on(c, "S3", func(call Call, in *awss3.GetBucketVersioningInput) (*awss3.GetBucketVersioningOutput, error) {
+		if status, written := c.written.Load(setting{call.Account, "versioning", *in.Bucket}); written {
+			return &awss3.GetBucketVersioningOutput{Status: status.(s3types.BucketVersioningStatus)}, nil
+		}
 		if c.departs(call.Account, "versioning", *in.Bucket) {
 			return &awss3.GetBucketVersioningOutput{}, nil
 		}

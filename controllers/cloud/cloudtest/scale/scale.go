@@ -4,7 +4,7 @@
 // tried again as for AWS, and answered where they would be sent.
 //
 // It answers what Plumbline's controls, sessions and discovery ask for in Audit, with latency, rate limits and faults that
-// the caller sets. It takes no writes.
+// the caller sets. Of writes it takes a few, one of each sort (writes.go): what was written is kept.
 package scale
 
 import (
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,8 @@ type Options struct {
 	// Drift is the share of settings that depart, 0 to 1, the same ones every time. The settings of the organization as a whole
 	// (its trail, GuardDuty's administrator) never do.
 	Drift float64
+	// Drifts are the shares of single settings, by their name here ("ebs-default", "policy", "versioning"), in place of Drift.
+	Drifts map[string]float64
 	// Latency is how long answers take; zero: no time.
 	Latency Latency
 	// Limited has AWS's rate limits obeyed: see limits.
@@ -80,7 +83,7 @@ type Cloud struct {
 	since   time.Time
 	buckets buckets
 	faults  atomic.Pointer[Faults]
-	changed changes
+	written sync.Map
 	reports reports
 	// generation is that of the credentials that are good.
 	generation         atomic.Int64
@@ -97,7 +100,7 @@ func New(o Options) *Cloud {
 	}
 	c.since = c.Clock().UTC().Truncate(time.Second)
 	c.faults.Store(&Faults{})
-	for _, register := range []func(*Cloud){sts, ec2, rds, kms, guardDuty, cloudTrail, iam, iamUsers, s3, organizations, sqs} {
+	for _, register := range []func(*Cloud){sts, ec2, rds, kms, guardDuty, cloudTrail, iam, iamUsers, s3, organizations, sqs, takeWrites} {
 		register(c)
 	}
 	return c

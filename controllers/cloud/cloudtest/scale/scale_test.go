@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/guardduty"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
@@ -90,6 +92,45 @@ func TestOneSettingIsChanged(t *testing.T) {
 		if err != nil || got != where.want {
 			t.Errorf("account %d in %s: %t, %v; want %t", where.account, where.region, got, err, where.want)
 		}
+	}
+}
+
+func TestWhatWasWrittenStands(t *testing.T) {
+	stage := scale.New(scale.Options{Drift: 1, Drifts: map[string]float64{"block": 0}})
+	call, bucket := scale.Call{Account: scale.Account(1), Region: "eu-west-1"}, aws.String("data-00-"+scale.Account(1))
+	other := aws.String("data-01-" + scale.Account(1))
+	for _, in := range []any{
+		&ec2.EnableEbsEncryptionByDefaultInput{}, &s3.PutBucketPolicyInput{Bucket: bucket, Policy: aws.String("{}")},
+		&s3.PutBucketVersioningInput{Bucket: bucket, VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled}},
+	} {
+		if _, err := stage.Answer(t.Context(), call, in); err != nil {
+			t.Fatalf("%T: %v", in, err)
+		}
+	}
+	got := map[string]any{}
+	for name, in := range map[string]any{
+		"default": &ec2.GetEbsEncryptionByDefaultInput{}, "policy": &s3.GetBucketPolicyInput{Bucket: bucket},
+		"policy of another": &s3.GetBucketPolicyInput{Bucket: other}, "versions": &s3.GetBucketVersioningInput{Bucket: bucket},
+		"versions of another": &s3.GetBucketVersioningInput{Bucket: other}, "a share apart": &s3.GetPublicAccessBlockInput{Bucket: other},
+	} {
+		out, err := stage.Answer(t.Context(), call, in)
+		switch out := out.(type) {
+		case *ec2.GetEbsEncryptionByDefaultOutput:
+			got[name] = *out.EbsEncryptionByDefault
+		case *s3.GetBucketPolicyOutput:
+			got[name] = *out.Policy
+		case *s3.GetBucketVersioningOutput:
+			got[name] = string(out.Status)
+		default:
+			got[name] = code(err)
+		}
+	}
+	want := map[string]any{
+		"default": true, "policy": "{}", "policy of another": "NoSuchBucketPolicy", "versions": "Enabled", "versions of another": "",
+		"a share apart": "",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -68,10 +67,11 @@ func hash(parts ...string) uint64 {
 
 // departs says whether a setting of something in the account departs: always or never.
 func (c *Cloud) departs(account, setting, of string) bool {
-	if c.Drift <= 0 {
-		return false
+	share, apart := c.Drifts[setting]
+	if !apart {
+		share = c.Drift
 	}
-	return float64(hash(account, setting, of)>>11)/(1<<53) < c.Drift
+	return share > 0 && float64(hash(account, setting, of)>>11)/(1<<53) < share
 }
 
 // ago is a date that many days before the stand-in was made.
@@ -93,25 +93,4 @@ func CallOf(authorization, region string) Call {
 		call.Generation, _ = strconv.ParseInt(generation, 10, 64)
 	}
 	return call
-}
-
-// changes are the settings that a test has changed.
-type changes struct{ off sync.Map }
-
-type place struct{ account, region string }
-
-// SetEBSDefault turns EBS encryption by default on or off in one account and region, whatever the drift says, and says
-// whether that changes anything.
-func (c *Cloud) SetEBSDefault(account, region string, on bool) bool {
-	was := c.ebsDefault(account, region)
-	c.changed.off.Store(place{account, region}, on)
-	return was != on
-}
-
-// ebsDefault is whether EBS encryption by default is on.
-func (c *Cloud) ebsDefault(account, region string) bool {
-	if on, set := c.changed.off.Load(place{account, region}); set {
-		return on.(bool)
-	}
-	return !c.departs(account, "ebs-default", region)
 }
