@@ -25,7 +25,7 @@ import (
 // what they would refuse.
 func shipped(t *testing.T) (all []client.Object) {
 	t.Helper()
-	for _, name := range []string{"remediation", "approvals", "exception-length"} {
+	for _, name := range []string{"remediation", "approvals", "exception-length", "accounts"} {
 		text, err := os.ReadFile(filepath.Join("../../config/policy", name+".yaml"))
 		if err != nil {
 			t.Fatal(err)
@@ -100,6 +100,7 @@ func TestDoctorLooksAtTheCluster(t *testing.T) {
   OK     policy plumbline-remediation        ` + namespaced +
 			`  OK     policy plumbline-approvals          ` + namespaced +
 			`  OK     policy plumbline-exception-length   in force
+  OK     policy plumbline-accounts           in force; controllers is plumbline-system/plumbline-manager
   OK     manager                             at work: manager-1
   OK     AWSOrganization                     main
   OK     writes                              Allowed, by a manager with --allow-writes and for baselines in mode Enforce`},
@@ -114,6 +115,7 @@ func TestDoctorLooksAtTheCluster(t *testing.T) {
   OK     policy plumbline-remediation        ` + namespaced +
 			`  OK     policy plumbline-approvals          ` + namespaced +
 			`  OK     policy plumbline-exception-length   in force
+  OK     policy plumbline-accounts           in force; controllers is plumbline-system/plumbline-manager
   OK     manager                             at work: manager-1
   OK     AWSOrganization                     main
   OK     writes                              Allowed, by a manager with --allow-writes and for baselines in mode Enforce
@@ -127,6 +129,8 @@ func TestDoctorLooksAtTheCluster(t *testing.T) {
   FAIL   policy plumbline-approvals          not there: the API server refuses nothing in its name
                                              next: apply config/default, as make deploy does (config/policy)
   FAIL   policy plumbline-exception-length   not there: the API server refuses nothing in its name
+                                             next: apply config/default, as make deploy does (config/policy)
+  FAIL   policy plumbline-accounts           not there: the API server refuses nothing in its name
                                              next: apply config/default, as make deploy does (config/policy)
   WARN   manager                             has not been at work: there is no lease plumbline.dev in plumbline-system
                                              next: apply config/default, as make deploy does; with --leader-elect=false it holds none
@@ -150,6 +154,7 @@ func TestDoctorLooksAtTheCluster(t *testing.T) {
                                              next: name the one that the manager runs as, or make it: apply config/default, as make deploy does
   FAIL   policy plumbline-exception-length   not in force: its binding does not deny in its name
                                              next: restore the binding from config/policy
+  OK     policy plumbline-accounts           in force; controllers is plumbline-system/plumbline-manager
   WARN   manager                             is not at work: manager-1 renewed the lease last 60m ago
                                              next: see its pods: kubectl get pods -n plumbline-system
   OK     AWSOrganization                     main
@@ -167,6 +172,7 @@ func TestDoctorLooksAtTheCluster(t *testing.T) {
 			`  FAIL   policy plumbline-approvals          not in force: its binding of the same name is not there
                                              next: apply config/default, as make deploy does (config/policy)
   OK     policy plumbline-exception-length   in force
+  OK     policy plumbline-accounts           in force; controllers is plumbline-system/plumbline-manager
   OK     manager                             at work: manager-1
   FAIL   AWSOrganization                     there are 2, and Plumbline reads none
                                              next: delete all but one: kubectl get awsorg`},
@@ -200,6 +206,8 @@ func TestDoctorWithoutRightsSkipsWhatItMayNotRead(t *testing.T) {
   SKIP   policy plumbline-approvals          you may not read it
                                              next: ask somebody who may; see the check of your rights
   SKIP   policy plumbline-exception-length   you may not read it
+                                             next: ask somebody who may; see the check of your rights
+  SKIP   policy plumbline-accounts           you may not read it
                                              next: ask somebody who may; see the check of your rights
   SKIP   manager                             you may not read it
                                              next: ask somebody who may; see the check of your rights

@@ -20,7 +20,7 @@ type policy struct {
 	controllers bool
 }
 
-var policies = []policy{{"plumbline-remediation", true}, {"plumbline-approvals", true}, {"plumbline-exception-length", false}}
+var policies = []policy{{"plumbline-remediation", true}, {"plumbline-approvals", true}, {"plumbline-exception-length", false}, {"plumbline-accounts", true}}
 
 // roleAnnotation is where a service account names its AWS role, for IAM roles for service accounts.
 const roleAnnotation = "eks.amazonaws.com/role-arn"

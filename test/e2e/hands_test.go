@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -11,6 +12,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/plumbline-dev/plumbline/api/v1alpha1"
@@ -128,26 +130,56 @@ var _ = Describe("Separate hands", Ordered, ContinueOnFailure, func() {
 		Expect(again.Name).To(HaveSuffix("-1"))
 	})
 
-	It("have the enforcer believe no approval that no person wrote", func(ctx SpecContext) {
-		mark := s.mark(ctx)
-		forged := s.awaitPhase(ctx, payProd, block, v1alpha1.RemediationProposed)
+	// asObserver writes the status of a Remediation as somebody could who has taken over the observer.
+	asObserver := func(ctx context.Context, name string, alter func(*v1alpha1.RemediationStatus)) error {
+		GinkgoHelper()
 		observer, err := shared.plane.AsServiceAccount(managerNamespace, managerAccount)
 		Expect(err).NotTo(HaveOccurred())
 		config, err := clientcmd.BuildConfigFromFlags("", observer.Kubeconfig)
 		Expect(err).NotTo(HaveOccurred())
 		c, err := newClient(config)
 		Expect(err).NotTo(HaveOccurred())
-		// This is what somebody could do who has taken over the observer.
-		Eventually(func(g Gomega) {
-			g.Expect(c.Get(ctx, client.ObjectKeyFromObject(&forged), &forged)).To(Succeed())
-			forged.Status.Phase = v1alpha1.RemediationApproved
-			forged.Status.Decided = &v1alpha1.Decided{By: alice, At: *forged.Status.Expires, Reason: "no"}
-			g.Expect(c.Status().Update(ctx, &forged)).To(Succeed())
-		}).WithContext(ctx).Should(Succeed())
+		return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+			r := &v1alpha1.Remediation{}
+			Expect(c.Get(ctx, client.ObjectKey{Name: name}, r)).To(Succeed())
+			alter(&r.Status)
+			return c.Status().Update(ctx, r)
+		})
+	}
+
+	It("have the enforcer believe no approval that no person wrote", func(ctx SpecContext) {
+		mark := s.mark(ctx)
+		forged := s.awaitPhase(ctx, payProd, block, v1alpha1.RemediationProposed)
+		Expect(asObserver(ctx, forged.Name, func(st *v1alpha1.RemediationStatus) {
+			st.Phase, st.Decided = v1alpha1.RemediationApproved, &v1alpha1.Decided{By: alice, At: *st.Expires, Reason: "no"}
+		})).To(Succeed())
 		s.awaitCondition(ctx, "Remediation", forged.Name, v1alpha1.ConditionHandedOver, "True", v1alpha1.ReasonNotDecidable)
 		Expect(s.writes(ctx, mark)).To(BeEmpty())
 		Expect(decide(ctx, approver(ctx, bob), forged.Name, "rejected", forged.Status.Digest, bob)).To(Succeed())
 		s.awaitPhase(ctx, payProd, block, v1alpha1.RemediationRejected)
+	})
+
+	It("keep the observer from saying that something was made, that it is another, or that it is not over", func(ctx SpecContext) {
+		all := remediations(ctx, Default, payProd, block)
+		Expect(phases(all)).To(Equal([]string{"Undone", "Rejected"}))
+		applied := s.awaitPhase(ctx, payProd, ebsDefault, v1alpha1.RemediationApplied)
+		for message, forge := range map[string]error{
+			"that is Undone does not become Approved":             asObserver(ctx, all[0].Name, func(st *v1alpha1.RemediationStatus) { st.Phase = v1alpha1.RemediationApproved }),
+			"that is Applied does not become Approved":            asObserver(ctx, applied.Name, func(st *v1alpha1.RemediationStatus) { st.Phase = v1alpha1.RemediationApproved }),
+			"only the enforcer says that a Remediation is Undone": asObserver(ctx, applied.Name, func(st *v1alpha1.RemediationStatus) { st.Phase = v1alpha1.RemediationUndone }),
+			"another plan is another Remediation":                 asObserver(ctx, applied.Name, func(st *v1alpha1.RemediationStatus) { st.PlanDigest = strings.Repeat("0", 32) }),
+		} {
+			Expect(forge).To(MatchError(ContainSubstring(message)))
+		}
+	})
+
+	It("keep both from leading Plumbline into other roles", func(ctx SpecContext) {
+		for _, account := range []string{managerAccount, enforcerAccount} {
+			k, err := shared.plane.AsServiceAccount(managerNamespace, account)
+			Expect(err).NotTo(HaveOccurred())
+			_, err = k.Run(ctx, "patch", "awsacct", payProd, "--type=merge", "-p", `{"spec":{"roles":{"enforce":"arn:aws:iam::`+payProd+`:role/another"}}}`)
+			Expect(err).To(MatchError(ContainSubstring("orbidden")))
+		}
 	})
 
 	It("have what Git approves made by the enforcer", func(ctx SpecContext) {
