@@ -96,6 +96,22 @@ func TestAPlanFitsIntoAPullRequest(t *testing.T) {
 	}
 }
 
+func TestTheJSONOfAPlanIsThatOfItsValue(t *testing.T) {
+	sly := lakePlan(t, 2, 3)
+	sly.Baselines[0].Changes[1].Resource = none + "\n<&>"
+	for name, p := range map[string]*plan{"something of everything": aPlan(t), "many": lakePlan(t, 3, 50), "sly names": sly, "nothing": newPlan(&controllers.Outlook{}, inputOf())} {
+		var got strings.Builder
+		if err := p.json(&got); err != nil {
+			t.Fatal(err)
+		}
+		want, err := json.MarshalIndent(p, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, name, string(want)+"\n", got.String())
+	}
+}
+
 // TestAPlanOverALake has the command look at an account with many buckets; test/bench does so with 20,000.
 func TestAPlanOverALake(t *testing.T) {
 	const buckets = 300

@@ -1,7 +1,6 @@
 package planning
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -16,11 +15,7 @@ var renderers = map[string]func(p *plan, to io.Writer, all bool) error{
 	"table":    func(p *plan, to io.Writer, all bool) error { return text(to, p.table(false, shown(all))) },
 	"wide":     func(p *plan, to io.Writer, all bool) error { return text(to, p.table(true, shown(all))) },
 	"markdown": func(p *plan, to io.Writer, all bool) error { return text(to, p.fittingMarkdown(all)) },
-	"json": func(p *plan, to io.Writer, _ bool) error {
-		out := json.NewEncoder(to)
-		out.SetIndent("", "  ")
-		return out.Encode(p)
-	},
+	"json":     func(p *plan, to io.Writer, _ bool) error { return p.json(to) },
 }
 
 func text(to io.Writer, s string) error {
