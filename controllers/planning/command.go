@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -64,6 +63,7 @@ type command struct {
 	accounts     []string
 	asDeclared   bool
 	withCluster  bool
+	all          bool
 	parallel     int
 	output, file string
 }
@@ -98,6 +98,7 @@ func New(o Options) *cobra.Command {
 	f.StringArrayVarP(&c.files, "filename", "f", nil, "File or folder (with those below it) of YAML: baselines, AWSOrganization, AWSAccount, BaselineException; - is standard input. Repeatable.")
 	f.StringVarP(&c.output, "output", "o", "table", "table, wide (a table with the reasons), markdown (for a pull request) or json.")
 	f.StringVar(&c.file, "file", "", "Write the plan to this file instead of standard output.")
+	f.BoolVar(&c.all, "all", false, "List every resource. Otherwise tables list 20 of each control and account and count the others, and Markdown is cut to what a pull request takes; json has all.")
 	f.StringArrayVar(&c.accounts, "account", nil, "Look at this account only. Repeatable.")
 	f.BoolVar(&c.asDeclared, "as-declared", false, "Leave sections in mode Audit as reports, instead of telling what Enforce would change.")
 	f.BoolVar(&c.withCluster, "with-cluster-baselines", false, "Let the cluster's other baselines compete for the same controls, by priority.")
@@ -135,7 +136,7 @@ func (c *command) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.write(renderers[c.output](p)); err != nil {
+	if err := c.write(p); err != nil {
 		return err
 	}
 	return p.verdict()
@@ -159,7 +160,8 @@ func (c *command) plan(ctx context.Context) (*plan, error) {
 		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
 	}
 	base.Logger = logging.Nop{} // what matters is told in the plan
-	in, notes, err := c.gather(ctx, given, base)
+	bar := newProgress(c.Streams.ErrOut, c.Clock)
+	in, notes, err := c.gather(ctx, given, base, bar)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +169,7 @@ func (c *command) plan(ctx context.Context) (*plan, error) {
 	if len(in.Only) > 0 {
 		n = len(in.Only)
 	}
-	bar := newProgress(c.Streams.ErrOut, n, c.Clock)
+	bar.begin(n)
 	in.Seen = bar.seen
 	found, err := controllers.Forecast(ctx, *in)
 	bar.end()
@@ -186,14 +188,19 @@ func names(kinds []control.Kind) []string {
 	return all
 }
 
-func (c *command) write(text string) error {
+func (c *command) write(p *plan) (err error) {
+	render := renderers[c.output]
 	if c.file == "" {
-		if _, err := io.WriteString(c.Streams.Out, text); err != nil {
+		if err := render(p, c.Streams.Out, c.all); err != nil {
 			return fmt.Errorf("writing to standard output: %w", err)
 		}
 		return nil
 	}
-	if err := os.WriteFile(c.file, []byte(text), 0o644); err != nil { //nolint:gosec // a plan is for others to read
+	out, err := os.Create(c.file) //nolint:gosec // a plan is for others to read, where the caller says
+	if err == nil {
+		err = errors.Join(render(p, out, c.all), out.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("--file: %w", err)
 	}
 	return nil

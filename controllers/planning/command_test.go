@@ -13,6 +13,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
 	"github.com/plumbline-dev/plumbline/controllers/cloud/cloudtest"
 	"github.com/plumbline-dev/plumbline/controllers/control"
 	"github.com/plumbline-dev/plumbline/controllers/controls"
@@ -76,13 +77,23 @@ func TestACallThatCannotBeAnsweredSaysWhatToGive(t *testing.T) {
 func TestProgressInPlainLines(t *testing.T) {
 	var out strings.Builder
 	now := time.Unix(0, 0)
-	p := newProgress(&out, 3, func() time.Time { return now })
+	p := newProgress(&out, func() time.Time { return now })
+	ask := func(after time.Duration) {
+		now = now.Add(after)
+		p.asked(cloud.Attempt{})
+	}
+	ask(0)
+	ask(tellEvery)
+	p.begin(3)
 	p.seen("a")
+	ask(tellEvery) // an account of many buckets is looked at for minutes
+	ask(time.Second)
 	now = now.Add(tellEvery)
 	p.seen("b")
 	p.seen("c")
 	p.end()
-	same(t, "what is said, where it takes long", "2 of 3 accounts looked at\n", out.String())
+	same(t, "what is said, where it takes long", "finding the accounts, 2 AWS requests\n1 of 3 accounts looked at, 3 AWS requests\n"+
+		"2 of 3 accounts looked at, 4 AWS requests\n", out.String())
 }
 
 func TestWithoutCredentialsItSaysWhatToGive(t *testing.T) {

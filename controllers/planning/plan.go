@@ -64,6 +64,8 @@ type baseline struct {
 	Invalid string   `json:"invalid,omitempty"`
 	Changes []change `json:"changes"`
 	Costs   []cost   `json:"costs,omitempty"`
+	// departures is how many departures there are where they are left out.
+	departures int
 }
 
 // change is one departure.
@@ -141,8 +143,9 @@ func newPlan(found *controllers.Outlook, in *controllers.ForecastInput) *plan {
 	for i, b := range m.plan.Baselines {
 		m.index[b.Baseline] = i
 	}
-	for _, a := range found.Accounts {
-		m.account(a)
+	for i := range found.Accounts {
+		m.account(found.Accounts[i])
+		found.Accounts[i].Baselines = nil // what was found of tens of thousands of buckets need not be there twice
 	}
 	return m.finish()
 }

@@ -121,7 +121,7 @@ Notes
   account 777788889999 was not looked at: its state in AWS Organizations is SUSPENDED; it is not touched
   EncryptionBaseline/nobody selects no account that was looked at
   BaselineException x names no control: y
-`, aPlan(t).table(false))
+`, aPlan(t).table(false, shownRows))
 }
 
 func TestAPlanInMarkdown(t *testing.T) {
@@ -185,7 +185,7 @@ Costs:
 - account 777788889999 was not looked at: its state in AWS Organizations is SUSPENDED; it is not touched
 - EncryptionBaseline/nobody selects no account that was looked at
 - BaselineException x names no control: y
-`, aPlan(t).markdown())
+`, aPlan(t).markdown(shownRows))
 }
 
 func TestALongTableIsFoldedInMarkdown(t *testing.T) {

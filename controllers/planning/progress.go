@@ -9,31 +9,44 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"github.com/plumbline-dev/plumbline/controllers/cloud"
 )
 
 // tellEvery is how often progress is told where no terminal shows it.
 const tellEvery = 10 * time.Second
 
-// progress tells how many accounts were looked at: with a bar on a terminal, else in plain lines and only where it takes long.
+// progress tells how many accounts were looked at, and how often AWS was asked: an account with tens of thousands of buckets takes
+// minutes. On a terminal it is a bar, else plain lines and only where it takes long.
 type progress struct {
-	mu    sync.Mutex
-	to    io.Writer
-	bar   *progressbar.ProgressBar
-	clock func() time.Time
-	told  time.Time
-	n, of int
+	mu       sync.Mutex
+	to       io.Writer
+	bar      *progressbar.ProgressBar
+	clock    func() time.Time
+	told     time.Time
+	n, of    int
+	requests int
 }
 
-func newProgress(to io.Writer, of int, clock func() time.Time) *progress {
-	p := &progress{to: to, of: of, clock: clock, told: clock()}
-	if file, is := to.(*os.File); is && term.IsTerminal(int(file.Fd())) { //nolint:gosec // a file descriptor is small
-		p.bar = progressbar.NewOptions(of, progressbar.OptionSetWriter(to), progressbar.OptionSetDescription("accounts"),
-			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(40))
+func newProgress(to io.Writer, clock func() time.Time) *progress {
+	return &progress{to: to, clock: clock, told: clock()}
+}
+
+// begin says how many accounts are looked at.
+func (p *progress) begin(of int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of = of
+	if file, is := p.to.(*os.File); is && term.IsTerminal(int(file.Fd())) { //nolint:gosec // a file descriptor is small
+		p.bar = progressbar.NewOptions(of, progressbar.OptionSetWriter(p.to), progressbar.OptionSetDescription("accounts"),
+			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(of > 1), progressbar.OptionClearOnFinish(),
+			progressbar.OptionThrottle(barEvery), progressbar.OptionSetWidth(40))
 		_ = p.bar.RenderBlank()
 	}
-	return p
 }
+
+// barEvery is how often the bar is drawn anew.
+const barEvery = 100 * time.Millisecond
 
 // seen counts one more account.
 func (p *progress) seen(string) {
@@ -44,10 +57,36 @@ func (p *progress) seen(string) {
 		_ = p.bar.Add(1)
 		return
 	}
-	if now := p.clock(); now.Sub(p.told) >= tellEvery {
-		p.told = now
-		_, _ = fmt.Fprintf(p.to, "%d of %d accounts looked at\n", p.n, p.of)
+	p.tell()
+}
+
+// asked counts one more request to AWS.
+func (p *progress) asked(cloud.Attempt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests++
+	if p.bar == nil {
+		p.tell()
+		return
 	}
+	if now := p.clock(); now.Sub(p.told) >= barEvery {
+		p.told = now
+		p.bar.Describe(fmt.Sprintf("accounts, %d AWS requests", p.requests))
+	}
+}
+
+// tell says in a line how far it is, where the last one was said a while ago. The lock is held.
+func (p *progress) tell() {
+	now := p.clock()
+	switch {
+	case now.Sub(p.told) < tellEvery:
+		return
+	case p.of == 0:
+		_, _ = fmt.Fprintf(p.to, "finding the accounts, %d AWS requests\n", p.requests)
+	default:
+		_, _ = fmt.Fprintf(p.to, "%d of %d accounts looked at, %d AWS requests\n", p.n, p.of, p.requests)
+	}
+	p.told = now
 }
 
 // end takes the bar away.

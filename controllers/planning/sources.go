@@ -19,9 +19,9 @@ var errNoSource = errors.New("nothing says which organization: add a file with i
 	"or name the cluster that has it with --kubeconfig or --context")
 
 // gather brings together what files, cluster and AWS say. notes are what a person should know of it.
-func (c *command) gather(ctx context.Context, given *manifests, base aws.Config) (in *controllers.ForecastInput, notes []string, err error) {
+func (c *command) gather(ctx context.Context, given *manifests, base aws.Config, bar *progress) (in *controllers.ForecastInput, notes []string, err error) {
 	in = &controllers.ForecastInput{
-		Cloud: cloud.New(base, nil, c.Clock), Organization: given.organization, Accounts: given.accounts, Only: slices.Compact(slices.Sorted(slices.Values(c.accounts))),
+		Cloud: cloud.New(base, bar.asked, c.Clock), Organization: given.organization, Accounts: given.accounts, Only: slices.Compact(slices.Sorted(slices.Values(c.accounts))),
 		Kinds: c.Kinds, Baselines: given.baselines, Exceptions: given.exceptions, AsDeclared: c.asDeclared,
 		Parallel: c.parallel, Clock: c.Clock,
 	}

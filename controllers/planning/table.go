@@ -1,8 +1,8 @@
 package planning
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -10,20 +10,25 @@ import (
 	"github.com/plumbline-dev/plumbline/controllers/control"
 )
 
-// renderers are the formats of -o.
-var renderers = map[string]func(*plan) string{
-	"table":    func(p *plan) string { return p.table(false) },
-	"wide":     func(p *plan) string { return p.table(true) },
-	"markdown": (*plan).markdown,
-	"json":     (*plan).json,
+// renderers are the formats of -o. all has every resource listed, however many there are.
+var renderers = map[string]func(p *plan, to io.Writer, all bool) error{
+	"table":    func(p *plan, to io.Writer, all bool) error { return text(to, p.table(false, shown(all))) },
+	"wide":     func(p *plan, to io.Writer, all bool) error { return text(to, p.table(true, shown(all))) },
+	"markdown": func(p *plan, to io.Writer, all bool) error { return text(to, p.fittingMarkdown(all)) },
+	"json":     func(p *plan, to io.Writer, _ bool) error { return p.json(to) },
 }
 
-func (p *plan) json() string {
-	raw, err := json.MarshalIndent(p, "", "  ")
-	if err != nil {
-		panic("encoding a plan of plain strings: " + err.Error())
+func text(to io.Writer, s string) error {
+	_, err := io.WriteString(to, s)
+	return err
+}
+
+// shown is how many resources of a control and account a table lists.
+func shown(all bool) int {
+	if all {
+		return everything
 	}
-	return string(raw) + "\n"
+	return shownRows
 }
 
 // maxCell is how much of a value a table shows.
@@ -51,13 +56,19 @@ func columns(lines [][]string) string {
 	return out.String()
 }
 
-func (p *plan) table(wide bool) string {
+// table lists n resources of each control and account.
+func (p *plan) table(wide bool, n int) string {
 	var out strings.Builder
+	left := 0
+	list := func(lines [][]string, more int) string {
+		left += more
+		return columns(lines)
+	}
 	out.WriteString(p.Summary.text() + "\n")
 	for _, b := range p.Baselines {
 		out.WriteString("\n" + b.title() + "\n")
 		if len(b.Changes) > 0 {
-			out.WriteString(columns(b.lines(wide)))
+			out.WriteString(list(b.lines(wide, n)))
 		}
 		for _, c := range b.Costs {
 			out.WriteString("  cost of " + c.Control + ": " + c.Cost + "\n")
@@ -67,16 +78,19 @@ func (p *plan) table(wide bool) string {
 		out.WriteString("\nAccounts that cannot be entered\n" + columns(lines))
 	}
 	if len(p.Unknown) > 0 {
-		out.WriteString("\nWhat could not be told\n" + columns(untoldLines(p.Unknown)))
+		out.WriteString("\nWhat could not be told\n" + list(untoldLines(p.Unknown, n)))
 	}
 	if len(p.Waiting) > 0 {
-		out.WriteString("\nWhat follows something else, and can be told only then\n" + columns(untoldLines(p.Waiting)))
+		out.WriteString("\nWhat follows something else, and can be told only then\n" + list(untoldLines(p.Waiting, n)))
 	}
 	if len(p.Notes) > 0 {
 		out.WriteString("\nNotes\n")
 	}
 	for _, n := range p.Notes {
 		out.WriteString("  " + n + "\n")
+	}
+	if left > 0 {
+		out.WriteString("\n" + leftOut(left) + "\n")
 	}
 	return out.String()
 }
@@ -126,9 +140,9 @@ func plural(n int, one string) string {
 // title is the baseline's line, with the order in which its accounts are changed.
 func (b baseline) title() string {
 	t := b.Baseline + ": " + plural(b.Accounts, "account") + ", " + plural(b.Checks, "check")
-	switch {
-	case len(b.Changes) > 0:
-		t += ", " + plural(len(b.Changes), "departure")
+	switch n := len(b.Changes) + b.departures; {
+	case n > 0:
+		t += ", " + plural(n, "departure")
 	case b.Checks > 0:
 		t += ", nothing seen that departs"
 	}
@@ -141,8 +155,9 @@ func (b baseline) title() string {
 	return t
 }
 
-// lines are the baseline's departures, a line per field.
-func (b baseline) lines(wide bool) [][]string {
+// lines are the baseline's departures, a line per field; n of each control and account, and one line for the others, of which it says
+// how many they are.
+func (b baseline) lines(wide bool, n int) (lines [][]string, left int) {
 	head := []string{"ACCOUNT", "CONTROL", "REGION", "RESOURCE", "FIELD", "FROM", "TO", "RISK", "UNDO", "EFFECT"}
 	if len(b.Waves) > 0 {
 		head = append(head, "WAVE")
@@ -150,24 +165,33 @@ func (b baseline) lines(wide bool) [][]string {
 	if wide {
 		head = append(head, "REASON")
 	}
-	lines := [][]string{head}
-	for _, c := range b.Changes {
+	lines = [][]string{head}
+	add := func(line []string, wave, reason string) {
+		if len(b.Waves) > 0 {
+			line = append(line, orNone(wave))
+		}
+		if wide {
+			line = append(line, orNone(reason))
+		}
+		lines = append(lines, line)
+	}
+	left = grouped(b.Changes, n, func(x, y change) bool { return x.Account == y.Account && x.Control == y.Control }, func(c change) {
 		fields := c.Fields
 		if len(fields) == 0 {
 			fields = []fieldChange{{}}
 		}
 		for _, f := range fields {
-			line := []string{c.who(), c.Control, c.Region, orNone(c.Resource), orNone(f.Path), orNone(f.From), orNone(f.To), c.risk(), c.undo(), c.effect()}
-			if len(b.Waves) > 0 {
-				line = append(line, orNone(c.Wave))
-			}
-			if wide {
-				line = append(line, orNone(c.Message))
-			}
-			lines = append(lines, line)
+			add([]string{
+				c.who(), c.Control, c.Region, orNone(c.Resource), orNone(f.Path), orNone(f.From), orNone(f.To), c.risk(), c.undo(), c.effect(),
+			}, c.Wave, c.Message)
 		}
-	}
-	return lines
+	}, func(rest []change) {
+		c := rest[0]
+		add([]string{
+			c.who(), c.Control, "…", more(len(rest)), "…", "…", "…", each(rest, change.risk), each(rest, change.undo), each(rest, change.effect),
+		}, c.Wave, "")
+	})
+	return lines, left
 }
 
 func (c change) who() string { return strings.TrimSpace(c.Account + " " + c.AccountName) }
@@ -219,10 +243,17 @@ func (p *plan) unreachableLines() [][]string {
 	return lines
 }
 
-func untoldLines(all []unknown) [][]string {
-	lines := [][]string{{"ACCOUNT", "BASELINE", "CONTROL", "REGION", "RESOURCE", "REASON", "MESSAGE"}}
-	for _, u := range all {
-		lines = append(lines, []string{u.Account, u.Baseline, orNone(u.Control), orNone(u.Region), orNone(u.Resource), u.Reason, u.Message})
+// untoldLines are n of each control and account for the same reason, and one line for the others.
+func untoldLines(all []unknown, n int) (lines [][]string, left int) {
+	lines = [][]string{{"ACCOUNT", "BASELINE", "CONTROL", "REGION", "RESOURCE", "REASON", "MESSAGE"}}
+	alike := func(x, y unknown) bool {
+		return x.Account == y.Account && x.Baseline == y.Baseline && x.Control == y.Control && x.Reason == y.Reason
 	}
-	return lines
+	left = grouped(all, n, alike, func(u unknown) {
+		lines = append(lines, []string{u.Account, u.Baseline, orNone(u.Control), orNone(u.Region), orNone(u.Resource), u.Reason, u.Message})
+	}, func(rest []unknown) {
+		u := rest[0]
+		lines = append(lines, []string{u.Account, u.Baseline, orNone(u.Control), "…", more(len(rest)), u.Reason, "…"})
+	})
+	return lines, left
 }

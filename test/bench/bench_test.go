@@ -117,6 +117,22 @@ func TestProposalsFillEveryPlace(t *testing.T) {
 	}
 }
 
+func TestWhatAPlanCostsIsToldByFormat(t *testing.T) {
+	all := &results{Plan: &result{Revision: "abc", Plan: &planResult{Buckets: 20_000, Requests: 140_220, Formats: []planFormat{
+		{Format: "table", Seconds: 61.4, CPU: 10, Peak: 100 << 20, Bytes: 30_000, Lines: 300, Code: 2},
+		{Format: "json", Seconds: 60, CPU: 12, Peak: 200 << 20, Bytes: 90_000_000, Lines: 2_660_073, Code: 2},
+	}}}}
+	text := all.planTable()
+	for _, want := range []string{
+		"one account with 20,000 buckets", "makes 140,220 requests", "Measured at revision abc:", "| figure | -o table | -o json |", "| Time | 61 s | 60 s |",
+		"| Peak memory | 100 MiB | 200 MiB |", "| Output | 29 KiB | 87,891 KiB |", "| — in lines | 300 | 2,660,073 |", "| Exit code | 2 | 2 |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+}
+
 func TestADayIsScaledToTheOrganization(t *testing.T) {
 	d := &dayResult{Accounts: 1000, Lived: 100,
 		Own:    map[string]int64{"STS.AssumeRole": 2400, "S3.ListBuckets": 100},

@@ -34,6 +34,7 @@ type options struct {
 	p99        time.Duration
 	full, day  bool
 	changesTo  int
+	planOf     int
 	tls        bool
 	short      bool
 	accept     bool
@@ -57,6 +58,7 @@ func main() {
 	f.BoolVar(&o.full, "full", true, "Measure every size once more with statuses that are full.")
 	f.IntVar(&o.changesTo, "changes-up-to", 1000, "Largest of the sizes at which changes are proposed, approved and made as well; 0: none.")
 	f.BoolVar(&o.tls, "tls", true, "Measure bin/plumbline against the stand-in behind HTTPS.")
+	f.IntVar(&o.planOf, "plan", 20_000, "Buckets of the account over which bin/plumbline plan is measured; 0: none.")
 	f.BoolVar(&o.day, "day", true, "Count the requests of a day at the default intervals.")
 	f.IntVar(&o.dayOf, "day-accounts", 60, "Accounts that live through that day, of an organization of 1,000.")
 	f.BoolVar(&o.short, "short", false, "Only count the requests of 100 accounts, without latency, and compare them with test/bench/requests.json.")

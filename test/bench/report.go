@@ -200,6 +200,13 @@ func (d *dayResult) table() string {
 	return text + table([]string{"operation", "requests"}, rows)
 }
 
+func (all *results) planTable() string {
+	if all.Plan == nil {
+		return ""
+	}
+	return all.Plan.Plan.table(all.Plan.Revision)
+}
+
 // tlsTable is what the real binary cost over TLS.
 func (all *results) tlsTable() string {
 	r := all.TLS
@@ -218,7 +225,7 @@ func (all *results) tlsTable() string {
 
 // report prints what was measured and writes docs/benchmarks.md.
 func (all *results) report(o *options) error {
-	text := all.sizeTable() + "\n" + all.requestTable() + all.changesTable() + all.tlsTable() + all.Day.table()
+	text := all.sizeTable() + "\n" + all.requestTable() + all.changesTable() + all.tlsTable() + all.planTable() + all.Day.table()
 	fmt.Println(text)
 	if o.noDocs || len(all.Sweeps) == 0 {
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ import (
 type results struct {
 	Sweeps, Full, StandIns []*result
 	Changes                []*result
-	TLS                    *result
+	TLS, Plan              *result
 	Day                    *dayResult
 }
 
@@ -60,6 +61,12 @@ func measureAll(ctx context.Context, o *options, p progress, all *results) error
 		if all.TLS, err = measure(ctx, o, p, task{
 			Name: "tls", Accounts: tlsOf, Concurrent: 20, Drift: o.drift, Median: o.median, P99: o.p99, Limited: true,
 		}); err != nil {
+			return err
+		}
+	}
+	if o.planOf > 0 {
+		var err error
+		if all.Plan, err = measure(ctx, o, p, task{Name: "plan", Accounts: 3, Buckets: o.planOf, Drift: 1}); err != nil {
 			return err
 		}
 	}
@@ -112,7 +119,7 @@ func add(all []*result, r *result) []*result {
 
 // measure has a child measure one thing, over an API server of its own where it needs one.
 func measure(ctx context.Context, o *options, p progress, t task) (*result, error) {
-	t.Result = filepath.Join(o.out, fmt.Sprintf("%s-%d.json", t.Name, t.Accounts))
+	t.Result = filepath.Join(o.out, fmt.Sprintf("%s-%d.json", t.Name, cmp.Or(t.Buckets, t.Accounts)))
 	var r result
 	if o.resume && readJSON(t.Result, &r) == nil {
 		p.say("%s of %d accounts: taken over from %s", t.Name, t.Accounts, t.Result)
@@ -122,15 +129,16 @@ func measure(ctx context.Context, o *options, p progress, t task) (*result, erro
 		return nil, err
 	}
 	p.say("%s of %d accounts", t.Name, t.Accounts)
-	if t.Name == "stand-in" {
-		if err := t.spawn(ctx); err != nil {
-			return nil, err
+	var err error
+	if t.Name == "stand-in" || t.Name == "plan" { // these need no API server
+		if err = t.spawn(ctx); err == nil {
+			return &r, readJSON(t.Result, &r)
 		}
-		return &r, readJSON(t.Result, &r)
-	}
-	err := t.overAPIServer(ctx, &r, filepath.Join(o.out, fmt.Sprintf("%s-%d", t.Name, t.Accounts)))
-	if err == nil {
-		return &r, writeJSON(t.Result, &r)
+	} else {
+		err = t.overAPIServer(ctx, &r, filepath.Join(o.out, fmt.Sprintf("%s-%d", t.Name, t.Accounts)))
+		if err == nil {
+			return &r, writeJSON(t.Result, &r)
+		}
 	}
 	_ = os.Rename(t.Result, t.Result+".failed") // not to be taken over
 	return &r, err

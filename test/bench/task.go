@@ -10,7 +10,7 @@ import (
 
 // task is what one child measures.
 type task struct {
-	// Name is sweep, events, full, changes, stand-in, tls or day; the results are written to the file Result.
+	// Name is sweep, events, full, changes, stand-in, tls, plan or day; the results are written to the file Result.
 	Name, Result string
 	// Kubeconfig leads to the API server.
 	Kubeconfig string
@@ -19,6 +19,8 @@ type task struct {
 	Drift      float64
 	// Drifts are the shares of single settings in place of Drift.
 	Drifts map[string]float64
+	// Buckets are those of each account; 0: the stand-in's default.
+	Buckets int
 	// Writes has the manager run with --allow-writes.
 	Writes bool
 	Median time.Duration
@@ -69,6 +71,8 @@ type result struct {
 	StatusMean, StatusMost int64
 	// Changes is what changes cost.
 	Changes *changesResult
+	// Plan is what a plan over many buckets costs.
+	Plan *planResult
 	// Day is what a day costs.
 	Day *dayResult
 	// APIServer and Etcd are theirs at the end.
@@ -87,6 +91,8 @@ func (t task) run(ctx context.Context) error {
 		err = t.changes(ctx, r)
 	case "tls":
 		err = t.overTLS(ctx, r)
+	case "plan":
+		err = t.plan(ctx, r)
 	case "stand-in":
 		err = t.standIn(ctx, r)
 	case "day":

@@ -77,7 +77,7 @@ func (b *bench) sweepTLS(ctx context.Context, r *result) (err error) {
 	return nil
 }
 
-// manager starts bin/plumbline. Nothing of this machine's own settings leads it to a real AWS account.
+// manager starts bin/plumbline.
 func (b *bench) manager(ctx context.Context, s *tlsServer, dir string) (*exec.Cmd, error) {
 	root, err := stack.Root()
 	if err != nil {
@@ -90,17 +90,21 @@ func (b *bench) manager(ctx context.Context, s *tlsServer, dir string) (*exec.Cm
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "plumbline"), //nolint:gosec // the program that is measured
 		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
 		fmt.Sprintf("--concurrent-accounts=%d", b.Concurrent))
-	cmd.Env = append(slices.Clone(asDeployed),
-		"PATH="+os.Getenv("PATH"), "HOME="+dir, "KUBECONFIG="+b.Kubeconfig,
-		"AWS_ENDPOINT_URL="+s.url, "HTTPS_PROXY="+s.proxy, "AWS_CA_BUNDLE="+s.authority,
-		"AWS_ACCESS_KEY_ID=MANAGER", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=eu-central-1", "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
-	)
+	cmd.Env = slices.Concat(asDeployed, s.environment(), []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "KUBECONFIG=" + b.Kubeconfig})
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the manager (make build makes it): %w", err)
 	}
 	return cmd, log.Close()
+}
+
+// environment leads a program to the stand-in. Nothing of this machine's own settings leads it to a real AWS account.
+func (s *tlsServer) environment() []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + s.url, "HTTPS_PROXY=" + s.proxy, "AWS_CA_BUNDLE=" + s.authority,
+		"AWS_ACCESS_KEY_ID=MANAGER", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=eu-central-1", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
+	}
 }
 
 // tlsServer is the stand-in behind HTTPS, and a proxy that leads every name to it: S3 Control puts the account's id in front

@@ -117,6 +117,9 @@ func s3Operation(r *http.Request, values map[string]any) string {
 	}
 	if bucket == "" {
 		values["MaxBuckets"] = r.URL.Query().Get("max-buckets")
+		if r.URL.Query().Has("continuation-token") {
+			values["ContinuationToken"] = r.URL.Query().Get("continuation-token")
+		}
 		return "ListBuckets"
 	}
 	values["Bucket"] = bucket

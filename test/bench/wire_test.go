@@ -81,6 +81,7 @@ func TestTheWireSaysWhatTheStandInSays(t *testing.T) {
 		"IAM's summary":             {&iam.GetAccountSummaryInput{}, asked(ctx, iam.NewFromConfig(cfg).GetAccountSummary)},
 		"IAM's roles":               {&iam.ListAttachedRolePoliciesInput{RoleName: aws.String("PlumblineAudit")}, asked(ctx, iam.NewFromConfig(cfg).ListAttachedRolePolicies)},
 		"S3's buckets":              {&s3.ListBucketsInput{MaxBuckets: aws.Int32(1000)}, asked(ctx, buckets.ListBuckets)},
+		"S3's buckets, further":     {&s3.ListBucketsInput{MaxBuckets: aws.Int32(5), ContinuationToken: aws.String("10")}, asked(ctx, buckets.ListBuckets)},
 		"a bucket's ACL":            {&s3.GetBucketAclInput{Bucket: bucket}, asked(ctx, buckets.GetBucketAcl)},
 		"a bucket's owner":          {&s3.GetBucketOwnershipControlsInput{Bucket: bucket}, asked(ctx, buckets.GetBucketOwnershipControls)},
 		"a bucket's encryption":     {&s3.GetBucketEncryptionInput{Bucket: bucket}, asked(ctx, buckets.GetBucketEncryption)},
