@@ -248,9 +248,7 @@ func (r *AccountReconciler) pass(ctx context.Context, w world, org *v1alpha1.AWS
 	w.found = w.unannounced(*p, results)
 	remember(w, p, results)
 	w.undoAgain = r.close(ctx, book, p, pass, results)
-	if w.handsOver {
-		r.handed.keep(w.account.Name, book.records, w.unlooked(results))
-	}
+	r.keepHanded(w, book, results)
 	w.handled, w.refresh, w.awaits = p.handled(w), refreshEvery(p.rows), awaits(results)
 	return r.finish(ctx, w, w.next(*p), func(w world) v1alpha1.AWSAccountStatus { return w.status(*p, results) })
 }

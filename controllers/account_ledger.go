@@ -164,22 +164,23 @@ func (w world) decidedSince(c *check) bool {
 	}
 	looked := c.looked.Truncate(time.Second) // as the times of a status are
 	return slices.ContainsFunc(w.records, func(r *v1alpha1.Remediation) bool {
-		s := &r.Status
-		if s.Control != c.id.Control || s.Baseline != c.id.Baseline {
-			return false
-		}
-		if w.handsOver && isAutomatic(r) && !isUndoing(r) {
-			return false // what has come of it stirs
-		}
-		switch {
-		case (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationRejected) && s.Decided != nil:
-			return !looked.After(s.Decided.At.Time)
-		case s.Phase == v1alpha1.RemediationApplying && s.StartedAt != nil:
-			return !looked.After(s.StartedAt.Time)
-		}
-		undoing := findCondition(s.Conditions, v1alpha1.ConditionUndoing)
-		return undoing != nil && !looked.After(undoing.LastTransitionTime.Time)
+		return r.Status.Control == c.id.Control && r.Status.Baseline == c.id.Baseline && w.decidedAbout(r, looked)
 	})
+}
+
+// decidedAbout says whether something was decided about a Remediation since its control was looked at.
+func (w world) decidedAbout(r *v1alpha1.Remediation, looked time.Time) bool {
+	s := &r.Status
+	switch {
+	case w.handsOver && isAutomatic(r) && !isUndoing(r):
+		return false // what has come of it stirs
+	case (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationRejected) && s.Decided != nil:
+		return !looked.After(s.Decided.At.Time)
+	case s.Phase == v1alpha1.RemediationApplying && s.StartedAt != nil:
+		return !looked.After(s.StartedAt.Time)
+	}
+	undoing := findCondition(s.Conditions, v1alpha1.ConditionUndoing)
+	return undoing != nil && !looked.After(undoing.LastTransitionTime.Time)
 }
 
 // undoneOf are the account's Remediations of a baseline that were undone, or are about to be.

@@ -143,6 +143,13 @@ func (handing) ruling(r *v1alpha1.Remediation) engine.Ruling {
 	return ruling
 }
 
+// keepHanded notes how what is handed over stands now that the account was looked at.
+func (r *AccountReconciler) keepHanded(w world, l *ledger, results []engine.Result) {
+	if w.handsOver && l != nil {
+		r.handed.keep(w.account.Name, l.records, w.unlooked(results))
+	}
+}
+
 // unlooked says of which controls a pass has looked at no check although something was stirred of them.
 func (w world) unlooked(results []engine.Result) func(handedOf) bool {
 	looked := map[handedOf]bool{}

@@ -188,13 +188,13 @@ func (*Remediations) isLost(rem *v1alpha1.Remediation, now time.Time) bool {
 }
 
 // giveUp ends a Remediation of which nobody could tell what came of it.
-func (r *Remediations) giveUp(rem *v1alpha1.Remediation) {
+func (s *Remediations) giveUp(rem *v1alpha1.Remediation) {
 	for i := range rem.Status.Changes {
 		if c := &rem.Status.Changes[i]; c.Outcome == "" {
 			c.Outcome, c.Message = v1alpha1.ChangeUnverified, "nobody could look whether it was made"
 		}
 	}
-	r.end(rem, v1alpha1.RemediationFailed, "nobody could tell in time what came of it; see status.changes")
+	s.end(rem, v1alpha1.RemediationFailed, "nobody could tell in time what came of it; see status.changes")
 }
 
 func decided(d *v1alpha1.Decision, now time.Time) *v1alpha1.Decided {

@@ -75,13 +75,7 @@ func (w world) remember(r *row, c *check, with *settings, res result) {
 		s.why = &why{reason, message}
 	}
 	wait := retryAfter(res.Result, res.changed, int(s.failures))
-	switch {
-	case s.why != nil && s.why.reason == v1alpha1.RowHandedOver: // it is tried at this moment, and may fail again
-	case wait.after == 0:
-		s.failures = 0
-	case wait.grows:
-		s.failures++
-	}
+	s.failures = failuresAfter(s, wait)
 	if wait.after == 0 && c.marked && w.asStored(c, res.Result) {
 		wait.after = settleAfter // AWS may show only later what the event tells of
 	}
@@ -95,6 +89,19 @@ func (w world) remember(r *row, c *check, with *settings, res result) {
 	w.rememberLooks(c.id, res.Result)
 	c.known, c.at, c.looked, c.exceptions, c.marked = true, s.at.time(), s.looked(), r.exceptions, false
 	c.due = w.dueAfter(r, c, s)
+}
+
+// failuresAfter counts the tries in a row that came to nothing, after one more look.
+func failuresAfter(s sight, wait wait) int32 {
+	switch {
+	case s.why != nil && s.why.reason == v1alpha1.RowHandedOver: // it is tried at this moment, and may fail again
+		return s.failures
+	case wait.after == 0:
+		return 0
+	case wait.grows:
+		return s.failures + 1
+	}
+	return s.failures
 }
 
 // renewed is when a check is looked at again that rests on an index which AWS made before an event came: once there is a newer

@@ -113,7 +113,8 @@ func TestAnInterruptedRestoreSaysWhatItFinds(t *testing.T) {
 		"as neither: it is left": {
 			func(c *cluster, name string) {
 				r := reload(c, name, &v1alpha1.Remediation{})
-				r.Status.Changes[0].BeforeDigest = digestOf([]byte("something else"))
+				r.Status.Changes[0].Before = `"something else"`
+				r.Status.Changes[0].BeforeDigest = digestOf([]byte(r.Status.Changes[0].Before))
 				if err := c.Status().Update(c.ctx, r); err != nil {
 					c.Fatal(err)
 				}
