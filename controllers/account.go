@@ -91,7 +91,11 @@ func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	if r.Remediations != nil {
 		its := r.urgency.people(bySweep, byPerson, func(_ context.Context, o client.Object) []string {
-			return []string{o.GetLabels()[v1alpha1.LabelAccount]}
+			rem, ok := o.(*v1alpha1.Remediation)
+			if !ok {
+				return nil
+			}
+			return r.concernedBy(rem)
 		})
 		b = b.Watches(&v1alpha1.Remediation{}, its, builder.WithPredicates(workFor))
 	}
@@ -296,6 +300,9 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	}
 	if w.records, err = r.Remediations.of(ctx, account.Name); err != nil {
 		return w, nil, err
+	}
+	if r.Remediations != nil {
+		w.invited = r.Remediations.line.invitations(account.Name, w.now)
 	}
 	w.memory.faceStatus(account, w.now)
 	for _, token := range w.newTokens() {
