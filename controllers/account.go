@@ -92,7 +92,11 @@ func (r *AccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	if r.Remediations != nil {
 		its := r.urgency.people(bySweep, byPerson, func(_ context.Context, o client.Object) []string {
-			return []string{o.GetLabels()[v1alpha1.LabelAccount]}
+			rem, ok := o.(*v1alpha1.Remediation)
+			if !ok {
+				return nil
+			}
+			return r.concernedBy(rem)
 		})
 		b = b.Watches(&v1alpha1.Remediation{}, its, builder.WithPredicates(workFor))
 	}
@@ -305,6 +309,9 @@ func (r *AccountReconciler) gather(ctx context.Context, account *v1alpha1.AWSAcc
 	}
 	if w.handsOver {
 		w.stirred = r.handed.stirred(account.Name, w.records)
+	}
+	if r.Remediations != nil {
+		w.invited = r.Remediations.line.invitations(account.Name, w.now)
 	}
 	if !r.Remediations.enforces() {
 		w.memory.faceStatus(account, w.now)

@@ -17,8 +17,8 @@ import (
 )
 
 // workFor lets those changes of a Remediation through after which its account has something to do: it was approved, is to be taken
-// back, or no longer, or is gone, so that the change may be proposed or made again; or it was rejected, so that what there was no room
-// for in it may be proposed.
+// back, or no longer, or is gone, so that the change may be proposed or made again; or it is proposed no longer, so that what there was
+// no room for may be.
 var workFor = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false }, // an account that is new to the manager looks for itself
 	UpdateFunc: func(e event.UpdateEvent) bool {
@@ -28,7 +28,7 @@ var workFor = predicate.Funcs{
 			return false
 		}
 		decided := slices.Contains([]v1alpha1.RemediationPhase{
-			v1alpha1.RemediationApproved, v1alpha1.RemediationRejected, v1alpha1.RemediationExpired,
+			v1alpha1.RemediationApproved, v1alpha1.RemediationRejected, v1alpha1.RemediationExpired, v1alpha1.RemediationSuperseded,
 		}, is.Status.Phase)
 		return decided && was.Status.Phase != is.Status.Phase || isUndoing(is) && !isUndoing(was) || isCalledOff(is) && !isCalledOff(was) || enforcerDid(was, is)
 	},
@@ -157,12 +157,15 @@ func (r *AccountReconciler) suspended(ctx context.Context, key string) bool {
 }
 
 // decidedSince says whether something was decided about the check's control that makes a fresh look due: a change was approved,
-// rejected or begun, or is to be taken back, after the check was looked at.
+// rejected or begun, or is to be taken back, after the check was looked at; or a place among the proposals is free for it since.
 func (w world) decidedSince(c *check) bool {
 	if w.stirred[handedOf{c.id.Baseline, c.id.Control}] {
 		return true
 	}
 	looked := c.looked.Truncate(time.Second) // as the times of a status are
+	if at, invited := w.invited[ticket{w.account.Name, c.id.Baseline, c.id.Control}]; invited && !looked.After(at) {
+		return true
+	}
 	return slices.ContainsFunc(w.records, func(r *v1alpha1.Remediation) bool {
 		return r.Status.Control == c.id.Control && r.Status.Baseline == c.id.Baseline && w.decidedAbout(r, looked)
 	})

@@ -107,13 +107,16 @@ func (l *ledger) propose(ctx context.Context, p engine.Plan) ([]engine.Ruling, e
 		}
 	}
 	made, err := l.make(ctx, status, p.Control.Documents, l.count(status.PlanDigest))
+	waits := ticket{l.account.Name, p.Baseline, p.Control.ID}
 	if errors.Is(err, errFull) {
+		l.line.join(waits, errors.Is(err, errFullInAll))
 		return l.all(p, engine.Ruling{Message: fmt.Sprintf(
 			"not proposed yet: %d proposals may be open for a baseline and %d in all; approve or reject some", MaxOpenPerBaseline, MaxOpen)}), nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	l.line.leave(waits)
 	l.held[made.Name] = true
 	return l.rule(made, p), nil
 }

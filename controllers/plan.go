@@ -41,6 +41,8 @@ type world struct {
 	exceptions   []*v1alpha1.BaselineException
 	// records are the account's Remediations.
 	records []*v1alpha1.Remediation
+	// invited are the plans that waited for a place among the proposals and may have one now, and since when.
+	invited map[ticket]time.Time
 	// enabled are the regions enabled in the account. Where they could not be read, regionsErr says why, and those read last
 	// stand in.
 	enabled     []string

@@ -58,6 +58,9 @@ type Remediations struct {
 	Hands       Hands
 	AllowWrites bool
 
+	// line are the plans that wait for a place among the proposals.
+	line placeLine
+
 	mu sync.Mutex
 	// made are the proposals that were made a moment ago and that the cache may not show yet.
 	made map[string]madeOne
@@ -154,8 +157,11 @@ type state struct {
 	After  string `json:"after"`
 }
 
-// errFull says that no more may be proposed.
-var errFull = errors.New("too many proposals are open")
+// errFull says that no more may be proposed of a baseline, and errFullInAll of any.
+var (
+	errFull      = errors.New("too many proposals are open")
+	errFullInAll = fmt.Errorf("%w in all", errFull)
+)
 
 // make makes a Remediation with its status, or takes the one over that a crash left behind. from is how many of the same plan there
 // are known to be. A proposal for which there is no room is errFull.
@@ -222,8 +228,11 @@ func (s *Remediations) room(ctx context.Context, baseline string) error {
 			count(m.baseline)
 		}
 	}
-	if own >= MaxOpenPerBaseline || total >= MaxOpen {
+	switch {
+	case own >= MaxOpenPerBaseline:
 		return errFull
+	case total >= MaxOpen:
+		return errFullInAll
 	}
 	return nil
 }

@@ -274,6 +274,57 @@ func TestProposalsAreBounded(t *testing.T) {
 	}
 }
 
+func TestAPlanThatFoundNoPlaceIsProposedOnceOneIsFree(t *testing.T) {
+	c := newCluster(t)
+	c.create(organization(), asking(), anAccount(member))
+	var open []string
+	for i := range MaxOpenPerBaseline {
+		r, err := c.records.make(t.Context(), proposal(fmt.Sprintf("%012d", i)), false, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, r.Name)
+	}
+	c.off[member+" "+ireland] = true
+	c.pass(member)
+	if got := c.account(member).Status.Drift[0].Message; !strings.Contains(got, "not proposed yet: 50 proposals may be open for a baseline and 500 in all") {
+		t.Errorf("the row says %q", got)
+	}
+	c.calls()
+	c.pass(member)
+	same(t, "calls while it waits", []string(nil), c.calls())
+
+	c.decide(open[7], reject)
+	rejected := reload(c, open[7], &v1alpha1.Remediation{})
+	same(t, "whoever is looked at after the rejection", []string{"000000000007", member}, c.accounts.concernedBy(rejected))
+	same(t, "and after another", []string{"000000000007"}, c.accounts.concernedBy(rejected))
+	c.pass(member)
+	_, phases := c.remediationsOf(member)
+	same(t, "phases", "Proposed", phases)
+	c.calls()
+	c.later(time.Second)
+	c.pass(member)
+	same(t, "calls once it is proposed", []string(nil), c.calls())
+}
+
+func TestWhoWaitsForAPlaceIsInvitedInTurn(t *testing.T) {
+	var l placeLine
+	a, b, c := ticket{"1", "A/a", "x"}, ticket{"2", "B/b", "x"}, ticket{"3", "A/a", "x"}
+	for _, one := range []ticket{a, b, c, a} {
+		l.join(one, one == b)
+	}
+	same(t, "a place of a baseline for which nobody waits is for who waits for one in all", "2", l.invite("C/c", noon))
+	same(t, "nobody else", "", l.invite("C/c", noon))
+	same(t, "the first of the baseline", "1", l.invite("A/a", noon))
+	same(t, "invited", map[ticket]time.Time{a: noon}, l.invitations("1", noon.Add(time.Minute)))
+	l.join(a, false) // the place was gone
+	same(t, "no longer", 0, len(l.invitations("1", noon)))
+	l.leave(c) // it was proposed at a look of its own
+	same(t, "the next", "1", l.invite("A/a", noon))
+	same(t, "the last", "", l.invite("A/a", noon))
+	same(t, "an invitation that is old", 0, len(l.invitations("1", noon.Add(2*time.Hour))))
+}
+
 func TestFinishedRemediationsGoInTime(t *testing.T) {
 	c := newCluster(t)
 	c.create(encryptionBaseline(v1alpha1.ModeAudit))
