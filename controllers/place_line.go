@@ -103,10 +103,10 @@ func leavesPlace(p v1alpha1.RemediationPhase) bool {
 // concernedBy are the accounts that have something to do after a Remediation has changed: its own, and one that has waited for its
 // place.
 func (r *AccountReconciler) concernedBy(rem *v1alpha1.Remediation) (accounts []string) {
-	if rem.Status.Phase != v1alpha1.RemediationSuperseded { // its account's own pass has superseded it
+	if rem.Status.Phase != v1alpha1.RemediationSuperseded || r.Remediations.observes() { // else its account's own pass has superseded it
 		accounts = append(accounts, rem.Labels[v1alpha1.LabelAccount])
 	}
-	if leavesPlace(rem.Status.Phase) {
+	if leavesPlace(rem.Status.Phase) && !isAutomatic(rem) { // what needs no approval had none
 		if next := r.Remediations.line.invite(rem.Status.Baseline, r.Clock()); next != "" {
 			accounts = append(accounts, next)
 		}
