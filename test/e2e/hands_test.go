@@ -27,7 +27,7 @@ func separateHands(ctx context.Context) {
 	GinkgoHelper()
 	root, err := stack.Root()
 	Expect(err).NotTo(HaveOccurred())
-	kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(root, "test", "e2e", "testdata", "separate-hands"))
+	kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(root, "test", "e2e", "testdata", "separate-hands"))
 	DeferCleanup(func(ctx SpecContext) {
 		kubectl(ctx, "delete", "--ignore-not-found", "-f", filepath.Join(root, "config", "separate-hands", "rbac.yaml"), "-f", filepath.Join(root, "config", "separate-hands", "deployment.yaml"))
 		kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(root, "config", "default"))
