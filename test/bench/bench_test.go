@@ -124,7 +124,7 @@ func TestWhatAPlanCostsIsToldByFormat(t *testing.T) {
 	}}}}
 	text := all.planTable()
 	for _, want := range []string{
-		"one account with 20,000 buckets", "makes 140,220 requests", "Measured at revision abc:", "| figure | -o table | -o json |", "| Time | 61 s | 60 s |",
+		"one account with 20,000 buckets", "makes\n140,220 requests", "Measured at revision abc:", "| figure | -o table | -o json |", "| Time | 61 s | 60 s |",
 		"| Peak memory | 100 MiB | 200 MiB |", "| Output | 29 KiB | 87,891 KiB |", "| — in lines | 300 | 2,660,073 |", "| Exit code | 2 | 2 |",
 	} {
 		if !strings.Contains(text, want) {

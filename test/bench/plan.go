@@ -144,9 +144,13 @@ func (p *planResult) table(revision string) string {
 		}
 		rows = append(rows, row)
 	}
-	return fmt.Sprintf("`plumbline plan` over one account with %s buckets in 17 regions, in which each setting of each bucket departs from the S3Baseline of the "+
-		"sweeps, over TLS on loopback, against answers that take no time. A plan asks S3 50 times a second in a region at most, and makes %s requests "+
-		"here. Measured at revision %s:\n\n", number(int64(p.Buckets)), number(p.Requests), revision) + table(header, rows) + "\n"
+	return fmt.Sprintf(planText, number(int64(p.Buckets)), number(p.Requests), revision) + table(header, rows) + "\n"
 }
+
+const planText = "`plumbline plan`" + ` over one account with %s buckets in 17 regions, in which each setting of each bucket departs from the S3Baseline
+of the sweeps, over TLS on loopback, against answers that take no time. A plan asks S3 50 times a second in a region at most, and makes
+%s requests here. Measured at revision %s:
+
+`
 
 func kib(bytes int) string { return number(int64((bytes+1<<9)>>10)) + " KiB" }

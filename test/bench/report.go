@@ -277,11 +277,15 @@ func machine() string {
 		time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), model)
 }
 
-// revision is the checkout's.
+// revision is the checkout's. What the bench has written to docs makes it no other one.
 func revision() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	head, err := exec.Command("git", "describe", "--always").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	changed, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs").Output()
+	if err != nil || len(changed) > 0 {
+		return strings.TrimSpace(string(head)) + "-dirty"
+	}
+	return strings.TrimSpace(string(head))
 }
