@@ -70,25 +70,32 @@ var _ = Describe("A leader that loses its lease in the middle of a change", Labe
 		}
 	})
 
-	// The leader is frozen, as a machine that pauses is, while its write is on the way. It wakes when another leads.
+	// The leader is frozen, as a machine that pauses is, while its writes are on the way, one in each region. It wakes when another leads.
 	It("writes no more once it knows, and what it did does no harm", func(ctx SpecContext) {
 		setFlag(ctx, false, payProd, ireland)
 		setFlag(ctx, false, payProd, virginia)
 		mark := s.mark(ctx)
-		write := s.hold(ctx, stack.ActionHoldBefore, in(payProd, "", "ec2", "EnableEbsEncryptionByDefault"), 0)
+		var writes []*held
+		for _, region := range []string{ireland, virginia} {
+			writes = append(writes, s.hold(ctx, stack.ActionHoldBefore, in(payProd, region, "ec2", "EnableEbsEncryptionByDefault"), 0))
+		}
 		token := s.ask(ctx)
-		write.await(ctx)
+		for _, write := range writes {
+			write.await(ctx)
+		}
 		Expect(syscall.Kill(pair["frozen"].PID(), syscall.SIGSTOP)).To(Succeed())
 		e.trueAgain(ctx, token)
 		Expect(logged(log("successor"), "Starting workers")).NotTo(BeEmpty())
 		successors := []string{call(enableFlag, payProd, ireland), call(enableFlag, payProd, virginia)}
 		Expect(s.done(ctx, mark)).To(ConsistOf(successors))
 
-		held := s.mark(ctx)
+		woken := s.mark(ctx)
 		Expect(syscall.Kill(pair["frozen"].PID(), syscall.SIGCONT)).To(Succeed())
-		write.release(ctx)
+		for _, write := range writes {
+			write.release(ctx)
+		}
 		Eventually(pair["frozen"].Done()).WithContext(ctx).Should(BeClosed(), "it ends, for the lease is another's")
-		Expect(s.writes(ctx, held)).To(BeEmpty(), "the write that was on the way is the last")
+		Expect(s.writes(ctx, woken)).To(BeEmpty(), "the writes that were on the way are the last")
 		e.trueAgain(ctx, s.ask(ctx))
 		Expect(flag(ctx, payProd, ireland)).To(BeTrue())
 		Expect(flag(ctx, payProd, virginia)).To(BeTrue())
