@@ -83,7 +83,7 @@ func undoes(o client.Object) bool {
 // isWork says whether a Remediation is one that the enforcer makes or takes back.
 func isWork(o client.Object) bool {
 	r, ok := o.(*v1alpha1.Remediation)
-	return ok && isHanded(r) && (isUndoing(r) || r.Status.Phase == v1alpha1.RemediationApproved || r.Status.Phase == v1alpha1.RemediationApplying)
+	return ok && isHanded(r) && (isUndoing(r) || isBeingMade(r))
 }
 
 // withWork are the accounts in which something is handed over.
@@ -173,10 +173,7 @@ func (r *EnforcerReconciler) pass(ctx context.Context, w world, org *v1alpha1.AW
 	}
 	w.memory.unreachable = 0
 	p := makePlan(w)
-	seen := sighting{planned: map[checkID]bool{}}
-	for _, id := range p.all() {
-		seen.planned[id] = true
-	}
+	seen := newSighting(&p, nil)
 	p.narrow(work)
 	r.untried(w.account.Name, work).makeDue(&p)
 	r.learnEmails(ctx, w, org, p)

@@ -45,20 +45,25 @@ func (l *ledger) beginApproved(ctx context.Context, p engine.Plan) error {
 		return errNotThere
 	}
 	delete(l.held, r.Name) // what comes of it is to be seen after the pass
-	begun := false
-	err := l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
+	begun, err := l.beginRecord(ctx, r, func(*v1alpha1.Remediation) bool { return true })
+	if err == nil && !begun {
+		err = fmt.Errorf("remediation %s is no longer approved", r.Name)
+	}
+	return err
+}
+
+// beginRecord begins a Remediation, or finds it begun, unless it is another one by now or may not be.
+func (l *ledger) beginRecord(ctx context.Context, r *v1alpha1.Remediation, may func(now *v1alpha1.Remediation) bool) (begun bool, err error) {
+	err = l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
 		s := &now.Status
-		begun = s.Digest == r.Status.Digest && (s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationApplying) && !now.Expired(l.Clock())
+		begun = s.Digest == r.Status.Digest && isBeingMade(now) && !now.Expired(l.Clock()) && may(now)
 		if !begun || s.Phase == v1alpha1.RemediationApplying {
 			return false
 		}
 		l.begin(s, now.Generation)
 		return true
 	})
-	if err == nil && !begun {
-		err = fmt.Errorf("remediation %s is no longer approved", r.Name)
-	}
-	return err
+	return begun, err
 }
 
 // begin notes that what is on record is about to be written: now, or by the enforcer where this process hands it over.
@@ -120,17 +125,7 @@ func (l *ledger) beginAgain(ctx context.Context, r *v1alpha1.Remediation) (begun
 
 // beginHanded begins a Remediation that was handed over and needed no approval, unless it is another one by now.
 func (l *ledger) beginHanded(ctx context.Context, r *v1alpha1.Remediation) (begun bool, err error) {
-	err = l.update(ctx, r.Name, func(now *v1alpha1.Remediation) bool {
-		s := &now.Status
-		begun = s.Digest == r.Status.Digest && isAutomatic(now) && now.Spec.Rejected == nil && !now.Expired(l.Clock()) &&
-			(s.Phase == v1alpha1.RemediationApproved || s.Phase == v1alpha1.RemediationApplying)
-		if !begun || s.Phase == v1alpha1.RemediationApplying {
-			return false
-		}
-		l.begin(s, now.Generation)
-		return true
-	})
-	return begun, err
+	return l.beginRecord(ctx, r, func(now *v1alpha1.Remediation) bool { return isAutomatic(now) && now.Spec.Rejected == nil })
 }
 
 // reopen begins a Remediation anew of which nothing was made: what AWS refuses at each try has one record, and not one a try.
